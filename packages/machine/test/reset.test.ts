@@ -130,17 +130,8 @@ function armProgram(times: number, asked: number, has: string): readonly number[
 /** What a guest sends on QEMU, whose monitor resets it where the guest asks for that. */
 async function onQemu(program: string, output: string, given: readonly string[]): Promise<number[]> {
   writeFileSync(output, '')
-  const common = [
-    '-nodefaults',
-    '-accel',
-    'tcg',
-    '-display',
-    'none',
-    '-monitor',
-    'stdio',
-    '-chardev',
-    `file,id=out,path=${output}`,
-  ]
+  const monitor = ['-monitor', 'stdio', '-chardev', `file,id=out,path=${output}`]
+  const common = ['-nodefaults', '-accel', 'tcg', '-display', 'none', ...monitor]
   const qemu = spawn(program, [...given, ...common], { stdio: ['pipe', 'ignore', 'inherit'] })
   let asked = 0
   const look = setInterval(() => {

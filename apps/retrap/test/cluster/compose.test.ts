@@ -24,14 +24,8 @@ writeFileSync(join(folder, 'conf.ini'), '')
 const TEMPLATES = 'opt/antithesis/test/v1'
 const template = writeTar(
   [
-    ...[
-      'opt/',
-      'opt/antithesis/',
-      'opt/antithesis/test/',
-      `${TEMPLATES}/`,
-      `${TEMPLATES}/main/`,
-      `${TEMPLATES}/helper_x/`,
-    ],
+    ...['opt/', 'opt/antithesis/', 'opt/antithesis/test/'],
+    ...['', 'main/', 'helper_x/'].map((name) => `${TEMPLATES}/${name}`),
     ...['first_a', 'parallel_driver_b.sh', 'helper_c', 'notes'].map((name) => ({
       name: `${TEMPLATES}/main/${name}`,
       mode: 0o755,

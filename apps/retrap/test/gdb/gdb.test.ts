@@ -16,11 +16,8 @@ const test = sliceTests(3)
 const QEMU = 'qemu-system-x86_64'
 const missing = ['gdb', QEMU].filter((name) => !hasProgram(name))
 const GDB = { gdb: 'gdb', before: ['set architecture i386:x86-64'] }
-const debug = (
-  machine: DebuggedMachine,
-  commands: readonly string[],
-  folder: string,
-): ReturnType<typeof debugScripted> => debugScripted(GDB, machine, commands, folder)
+const debug = (machine: DebuggedMachine, commands: readonly string[], folder: string) =>
+  debugScripted(GDB, machine, commands, folder)
 
 always('a client may come before the machine is there; a second one is sent away, and another may follow', async () => {
   const child = spawn(process.execPath, retrapCommand(['--gdb', 'tcp:0,wait', '--timeout', '30']), { stdio: 'pipe' })
@@ -81,27 +78,13 @@ describe.skipIf(missing.length > 0)(
 
     beforeAll(() => writeFileSync(image, bytes))
 
-    const ours = (port: number): readonly [string, readonly string[]] => [
+    const ours: DebuggedMachine = (port) => [
       process.execPath,
       retrapCommand(['run', '--firmware', image, '--memory', '4M', '--gdb', `tcp:${port},wait`, '--timeout', '60']),
     ]
     const fixed = ['-M', 'pc', '-m', '4', '-cpu', 'max', '-accel', 'tcg', '-bios', image, '-display', 'none']
-    const qemu = (port: number): readonly [string, readonly string[]] => [
-      QEMU,
-      [
-        ...fixed,
-        '-net',
-        'none',
-        '-serial',
-        'none',
-        '-monitor',
-        'none',
-        '-no-reboot',
-        '-S',
-        '-gdb',
-        `tcp:127.0.0.1:${port}`,
-      ],
-    ]
+    const none = ['-net', 'none', '-serial', 'none', '-monitor', 'none', '-no-reboot']
+    const qemu: DebuggedMachine = (port) => [QEMU, [...fixed, ...none, '-S', '-gdb', `tcp:127.0.0.1:${port}`]]
     const both = async (commands: readonly string[]): Promise<string> => {
       const [[mine], [theirs]] = [await debug(ours, commands, folder), await debug(qemu, commands, folder)]
       expect(mine).toBe(theirs)

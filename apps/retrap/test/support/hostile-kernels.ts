@@ -27,25 +27,9 @@ type Payload = (asm: x86.Assembler, data: x86.Label, words: number[]) => void
 
 function kernel(payload: Payload): Uint8Array {
   const asm = new x86.Assembler({ bits: 32, address: LOAD })
-  const [start, flat, gdt, idt, gdtPointer, idtPointer, handler, data] = [
-    'start',
-    'flat',
-    'gdt',
-    'idt',
-    'gdt pointer',
-    'idt pointer',
-    'handler',
-    'data',
-  ].map((name) => asm.label(name)) as [
-    x86.Label,
-    x86.Label,
-    x86.Label,
-    x86.Label,
-    x86.Label,
-    x86.Label,
-    x86.Label,
-    x86.Label,
-  ]
+  const [start, flat, gdt, idt] = [asm.label('start'), asm.label('flat'), asm.label('gdt'), asm.label('idt')]
+  const [gdtPointer, idtPointer] = [asm.label('gdt pointer'), asm.label('idt pointer')]
+  const [handler, data] = [asm.label('handler'), asm.label('data')]
   // With flag 16 the header says where the image goes, and the image need not be an ELF file.
   asm.dd(0x1bad_b002, 0x1_0000, -(0x1bad_b002 + 0x1_0000) >>> 0, LOAD, LOAD, 0, 0, start)
   asm.bind(gdtPointer).dw(23).dd(gdt)

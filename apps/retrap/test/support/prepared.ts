@@ -97,14 +97,8 @@ function argumentsOf(kind: Kind, slots: Readonly<Record<string, string | undefin
     option,
     `${slots[name] ?? usualFor(usual, join(folder, name))},${rest}`,
   ])
-  const start = [
-    '--kernel',
-    linux!.kernelPath,
-    '--initrd',
-    initrd,
-    '--append',
-    `${TO_DEVICES} rdinit=/auto devices=${kind.devices}`,
-  ]
+  const append = `${TO_DEVICES} rdinit=/auto devices=${kind.devices}`
+  const start = ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', append]
   return ['run', '--memory', '256M', ...start, ...all, ...kind.machine]
 }
 

@@ -71,21 +71,10 @@ export async function qemuScreen(scratch: string, args: readonly string[], settl
   const { leastMs, settleMs, deadlineMs, width } = settled
   const [socketPath, file] = [join(scratch, 'qmp'), join(scratch, 'qemu.ppm')]
   rmSync(file, { force: true })
-  const qemu = spawn(
-    QEMU,
-    [
-      ...args,
-      '-display',
-      'none',
-      '-serial',
-      'null',
-      '-monitor',
-      'none',
-      '-qmp',
-      `unix:${socketPath},server=on,wait=off`,
-    ],
-    { stdio: ['ignore', 'ignore', 'inherit'] },
-  )
+  const monitor = ['-monitor', 'none', '-qmp', `unix:${socketPath},server=on,wait=off`]
+  const qemu = spawn(QEMU, [...args, '-display', 'none', '-serial', 'null', ...monitor], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
   const start = performance.now()
   try {
     const socket = await connectTo(socketPath)

@@ -42,34 +42,17 @@ describe.runIf(linux !== undefined)(`PCI devices of an Arm machine${note}`, () =
         return { path, bytes }
       })
       const [virtio, nvme, sata, scsi, usb] = disks.map(({ path }) => `file=${path},format=raw`)
-      const { code, stdout, stderr } = await runRetrap(
-        [
-          ...[
-            'run',
-            '--arch',
-            'arm64',
-            '--machine',
-            `virt,gic-version=${gic}`,
-            '--cpus',
-            `${cpus}`,
-            '--devices',
-            devices,
-          ],
-          ...[
-            '--kernel',
-            linux!.kernelPath,
-            '--initrd',
-            initrd,
-            '--append',
-            'console=ttyAMA0 cryptomgr.notests rdinit=/auto panic=-1',
-          ],
-          ...['--drive', `${virtio},if=virtio`, '--drive', `${sata}`, '--drive', `${scsi},if=scsi`],
-          ...['--device', 'pcie-root-port,id=rp', '--drive', `${nvme},if=none,id=n`],
-          ...['--device', 'nvme,drive=n,serial=N1,bus=rp', '--drive', `${usb},if=none,id=u`],
-          ...['--device', 'qemu-xhci', '--device', 'usb-storage,drive=u', '--nic', 'user,model=e1000'],
-        ],
-        { deadlineMs: DEADLINE_MS },
-      )
+      const board = ['--arch', 'arm64', '--machine', `virt,gic-version=${gic}`, '--cpus', `${cpus}`]
+      const append = 'console=ttyAMA0 cryptomgr.notests rdinit=/auto panic=-1'
+      const args = [
+        ...['run', ...board, '--devices', devices],
+        ...['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', append],
+        ...['--drive', `${virtio},if=virtio`, '--drive', `${sata}`, '--drive', `${scsi},if=scsi`],
+        ...['--device', 'pcie-root-port,id=rp', '--drive', `${nvme},if=none,id=n`],
+        ...['--device', 'nvme,drive=n,serial=N1,bus=rp', '--drive', `${usb},if=none,id=u`],
+        ...['--device', 'qemu-xhci', '--device', 'usb-storage,drive=u', '--nic', 'user,model=e1000'],
+      ]
+      const { code, stdout, stderr } = await runRetrap(args, { deadlineMs: DEADLINE_MS })
       expect(stderr).toBe('')
       for (const { path, bytes } of disks) expect(stdout, path).toContain(`${sha256(bytes)}  /dev/`)
       expect(stdout).toContain(`${sha256(disks[0]!.bytes)}  /dev/vda`)

@@ -82,19 +82,8 @@ test(`a line of docker has its meaning, and the program the host's world${note}`
       for one in /var /mnt /home /opt /usr/share /scratch; do mkdir $one/new || exit 9; done; rm /usr/bin/id
       perl -e 'rename "/usr/lib/locale", "/usr/lib/moved" or exit 1' || exit 8
       stat -c '%a %U' /scratch $HOME; [ ! -e /etc/shadow ]`
-  const words = [
-    '--rm',
-    '-i',
-    '--root-rw',
-    '--env-file',
-    join(folder, 'env'),
-    '-e',
-    'B=own',
-    '-w',
-    '/work',
-    '-v',
-    `${folder}:/work`,
-  ]
+  const place = ['-w', '/work', '-v', `${folder}:/work`]
+  const words = ['--rm', '-i', '--root-rw', '--env-file', join(folder, 'env'), '-e', 'B=own', ...place]
   expect(exec([...words, '--tmpfs', '/scratch:mode=700', '--entrypoint', 'sh', '--', '-c', script])).toEqual({
     code: 0,
     stdout: `file own\n/work\n${run('sh', ['-c', 'date +%Z; head -1 /etc/passwd; hostname']).stdout}700 root\n700 root\n`,

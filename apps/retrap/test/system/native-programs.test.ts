@@ -58,16 +58,8 @@ describe.skipIf(!canCompare)(`programs cannot tell the guest from the host${note
     const binaries: { source: string; data: Uint8Array }[] = []
     for (const { source, flags: own = [] } of runnable) {
       const file = join(folder, source)
-      const flags = [
-        ...own,
-        '-O1',
-        '-static',
-        '-no-pie',
-        '-fno-pie',
-        '-fcf-protection=none',
-        '-mno-red-zone',
-        '-pthread',
-      ]
+      const isFixed = ['-static', '-no-pie', '-fno-pie', '-fcf-protection=none']
+      const flags = [...own, '-O1', ...isFixed, '-mno-red-zone', '-pthread']
       const compiled = spawnSync('gcc', [
         ...flags,
         '-o',

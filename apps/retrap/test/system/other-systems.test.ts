@@ -74,19 +74,8 @@ describe.skipIf(!hasApt)('systems other than Linux', () => {
     await writeFile(xen, gunzipSync(await readFile(packed)))
     const { kernelPath } = await fetchLinux('linux-image-cloud-amd64')
     const append = 'com1=115200,8n1 console=com1 noreboot'
-    const args = [
-      'run',
-      '--kernel',
-      xen,
-      '--append',
-      append,
-      '--module',
-      `${kernelPath} console=hvc0`,
-      '--cpus',
-      '2',
-      '--memory',
-      '1G',
-    ]
+    const images = ['--kernel', xen, '--append', append, '--module', `${kernelPath} console=hvc0`]
+    const args = ['run', ...images, '--cpus', '2', '--memory', '1G']
     const { code, stdout } = await runRetrap(args, {
       answers: [{ to: 'about to get started...', type: LEAVE }],
       deadlineMs: DEADLINE_MS,

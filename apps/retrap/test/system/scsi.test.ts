@@ -30,12 +30,8 @@ describe.runIf(linux !== undefined)(`SCSI${note}`, () => {
       )
       const drives = [
         ...['--device', 'virtio-scsi-pci,id=s,addr=6,num_queues=2'],
-        ...[
-          '--drive',
-          `file=${image},if=none,id=d`,
-          '--device',
-          'scsi-hd,drive=d,bus=s.0,scsi-id=4,serial=SC-1,bootindex=0',
-        ],
+        ...['--drive', `file=${image},if=none,id=d`],
+        ...['--device', 'scsi-hd,drive=d,bus=s.0,scsi-id=4,serial=SC-1,bootindex=0'],
         ...['--drive', `file=${disc},if=none,media=cdrom,id=c`, '--device', 'scsi-cd,drive=c'],
         ...['--drive', `file=${thin},if=scsi,index=2`],
       ]

@@ -42,30 +42,9 @@ const PLACES = [
   ...(['inline', 'inline', 'inline', 'inline', 'inline', 'deferred', 'deferred', 'deferred'] as const),
   ...(['worker', 'controllers'] as const),
 ] as const
-const SHORT_PLACES = [
-  'deferred',
-  'deferred',
-  'deferred',
-  'deferred',
-  'inline',
-  'inline',
-  'inline',
-  'controllers',
-] as const
-const SHORT_CARDS: readonly CardPlace[] = [
-  'none',
-  'none',
-  'none',
-  'none',
-  'here',
-  'here',
-  'here',
-  'here',
-  'Unix socket',
-  'program',
-  'program',
-  'program',
-]
+const times = <const T>(count: number, value: T): T[] => Array.from({ length: count }, () => value)
+const SHORT_PLACES = [...times(4, 'deferred'), ...times(3, 'inline'), 'controllers'] as const
+const SHORT_CARDS = [...times(4, 'none'), ...times(4, 'here'), 'Unix socket', ...times(3, 'program')] as const
 const PAGED: ReadonlySet<string> = new Set(['32-bit paging', 'PAE', '64-bit'])
 /** Handlers of breakpoints take the host's time. */
 const MOST_DEBUGGED_NS = 20_000
