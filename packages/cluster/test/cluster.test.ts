@@ -26,7 +26,6 @@ import {
   exploreBranches,
   type Fault,
   type GuestListener,
-  type GuestThread,
   machineTime,
   readCluster,
   RemoteHost,
@@ -34,7 +33,6 @@ import {
   serveGuests,
   serveLane,
   stateOf,
-  type ThreadPort,
   type TimedMachine,
   RunLog,
   writeClusterRun,
@@ -43,6 +41,7 @@ import { type Link, Links, type LinkTrouble } from '../src/links.ts'
 import { Novelty, shapesOf } from '../src/novelty.ts'
 import { testCluster } from '../src/node/test-cluster.ts'
 import { readReport } from '../src/reports.ts'
+import { threadOf } from './threads.ts'
 
 /** A machine that is nothing but timers, on a clock of its own that begins anywhere. */
 class Puppet implements CardClock {
@@ -257,16 +256,11 @@ const DESCRIPTION = {
 
 const description = readCluster(DESCRIPTION)
 const SECOND = { at: '1s', for: '1s' }
+const PART = { every: '1s', for: '1s', amount: 0.1 }
 
 test.each([
   [{ machines: [] }, 'machines: expected at least one machine'],
-  [
-    {
-      machines: [{ name: 'x', machine: 'x.json' }, { name: 'client' }],
-      faults: { drift: { every: '1s', for: '1s', amount: 0.1 } },
-    },
-    'no drift',
-  ],
+  [{ machines: [{ name: 'x', machine: 'x.json' }, { name: 'client' }], faults: { drift: PART } }, 'no drift'],
   [{ machines: [{ name: 'x', machine: 'x.json', env: { a: 'b' } }] }, 'machines[0].env: a machine of its own'],
   [{ machines: [{ name: '_a' }] }, 'machines[0].name: expected up to 63 letters'],
   [{ machines: [{ name: 'a' }, { name: 'a' }] }, 'machines: two of them have the name a'],
@@ -279,11 +273,8 @@ test.each([
   [{ faults: { hang: { every: '0s', for: '1s' } } }, 'faults.hang.every: so a run has more than 10000 faults'],
   [{ faults: { hang: { every: '1us', for: '1s' } } }, 'expected 3 ms or more'],
   [{ faults: { delay: { every: '1s', for: '1s', amount: 0.5 } } }, 'faults.delay.amount: expected a time'],
-  [{ faults: { loss: { every: '1s', for: '1s', amount: '1ns' } } }, 'faults.loss.amount: expected a part'],
-  [
-    { faults: { drift: { every: '1s', for: '1s', amount: 0.5 } } },
-    'faults.drift.amount: expected a part from 0 to 0.1',
-  ],
+  [{ faults: { loss: { ...PART, amount: '1ns' } } }, 'faults.loss.amount: expected a part'],
+  [{ faults: { drift: { ...PART, amount: 0.5 } } }, 'faults.drift.amount: expected a part from 0 to 0.1'],
   [{ faults: { list: [{ ...SECOND, kind: 'delay', amount: 0.5 }] } }, 'faults.list[0].amount: expected a time'],
   [{ workload: { on: 'nobody' } }, 'workload.on: there is no machine nobody'],
   [{ faults: { list: [{ ...SECOND, kind: 'partition', cut: ['x>node-1'] }] } }, 'no machine x'],
@@ -319,15 +310,8 @@ test('the file of a run has all of it, by parts; a bad one is refused with a sen
   const offsets = [5, 20].map((ns) => ({ ns, offset: ns === 5 ? 10 : 110 }))
   const starts = [{ ns: 15, until: 400, recording: 'node-1.0', offsets }]
   const run: ClusterRun = {
-    ...{
-      seed: 7,
-      branch: 2,
-      failure: undefined,
-      madeWith: 'retrap 1, Linux 2',
-      ns: 400,
-      description,
-      events: [{ ns: 1, kind: 'phase', text: 'é' }],
-    },
+    ...{ seed: 7, branch: 2, failure: undefined, madeWith: 'retrap 1, Linux 2', ns: 400, description },
+    events: [{ ns: 1, kind: 'phase', text: 'é' }],
     faults: [{ kind: 'crash', at: 1, for: 2, machines: ['node-1'] }],
     machines: description.machines.map(({ name, number }) => ({ name, number, starts: number === 0 ? starts : [] })),
     frames: [
@@ -356,10 +340,8 @@ test('the file of a run has all of it, by parts; a bad one is refused with a sen
     const sum = octal(at + 148) - old.subarray(at + 500, at + 512).reduce((one, other) => one + other)
     old.fill(0, at + 500, at + 512).write(sum.toString(8).padStart(6, '0'), at + 148)
   }
-  const changed = (from: string, to: string) =>
-    Uint8Array.from(
-      Buffer.from(old.toString('latin1').replace('"version":3', '"version":2').replace(from, to), 'latin1'),
-    )
+  const text = old.toString('latin1').replace('"version":3', '"version":2')
+  const changed = (from: string, to: string) => Uint8Array.from(Buffer.from(text.replace(from, to), 'latin1'))
   expect((await take(await open(changed('', '')))).equals(source.read(0, Infinity))).toBe(true)
   for (const [bytes, why] of [
     [new Uint8Array(2000).fill(7), "expected the file of a cluster's run"],
@@ -427,19 +409,7 @@ class PuppetHost {
   }
 }
 
-/** Two threads of this thread: messages between them are copied. */
-function threadsOf(host: PuppetHost, serve = serveGuests): (GuestThread & { end: (why: string) => void })[] {
-  return [1, 2].map((i) => {
-    const hear: ((message: unknown) => void)[] = []
-    const port = (here: number): ThreadPort => ({
-      post: (message) => void setImmediate((copy) => hear[1 - here]!(copy), structuredClone(message)),
-      onMessage: (listener) => void (hear[here] = listener),
-    })
-    serve(port(1), host)
-    let end: (why: string) => void = () => undefined
-    return { ...port(0), name: `Worker ${i}`, onEnd: (listener) => void (end = listener), end: (why) => end(why) }
-  })
-}
+const threadsOf = (host: PuppetHost, serve = serveGuests) => [1, 2].map((i) => threadOf(host, `Worker ${i}`, serve))
 
 describe('a test of a cluster by a command', () => {
   const TOLD = '{"kind":"output","text":"x"}\n{"kind":"result","seed":1}\n'

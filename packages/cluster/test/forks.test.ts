@@ -34,10 +34,7 @@ import {
 /** A machine that talks: at instants that it draws it prints, reports, sends frames and writes to its disk. All of its state is data. */
 class Talker implements ClusterGuest {
   readonly card: Card
-  readonly #name: string
-  readonly #machines: number
-  readonly #disk: Disk | undefined
-  readonly #listener: GuestListener
+  readonly #parts: TalkerParts
   readonly #draws: Draws
   #now = 0
   #next: number
@@ -47,11 +44,8 @@ class Talker implements ClusterGuest {
   /** Programs that run, with the instants of their ends. */
   readonly #programs: Map<string, number>
 
-  constructor({ name, machines, disk, listener }: TalkerParts, { draws, now, next, sum, programs, card }: TalkerState) {
-    this.#name = name
-    this.#machines = machines
-    this.#disk = disk
-    this.#listener = listener
+  constructor(parts: TalkerParts, { draws, now, next, sum, programs, card }: TalkerState) {
+    this.#parts = parts
     this.#draws = draws
     this.#now = now
     this.#next = next
@@ -77,7 +71,7 @@ class Talker implements ClusterGuest {
       this.#tell = act
       return { armAfter: (ns: number) => void (this.#changes = this.#now + ns) }
     }
-    disk?.attach({ now: this.now }, { timer })
+    parts.disk?.attach({ now: this.now }, { timer })
   }
 
   #tell: () => void = () => undefined
@@ -101,28 +95,29 @@ class Talker implements ClusterGuest {
       } else
         for (const [name, at] of this.#programs)
           if (at === next && this.#programs.delete(name))
-            this.#listener.ended(this.#now, name, /^(check|eventually)/.test(name) ? this.#sum % 2 : 0)
+            this.#parts.listener.ended(this.#now, name, /^(check|eventually)/.test(name) ? this.#sum % 2 : 0)
     }
     this.#now = Math.max(this.#now, ns)
   }
 
   async #act(): Promise<void> {
+    const { name, machines, disk, listener } = this.#parts
     const what = this.#draws.below(4)
-    this.#note(JSON.stringify(this.#disk?.properties.delays ?? '').length)
-    if (this.#draws.happens(0.01)) this.#listener.report(this.#now, 'quiet 0.2')
-    if (what === 0) this.#listener.line(this.#now, `${this.#name} has ${this.#sum % 50}`)
-    else if (what === 1) this.#listener.report(this.#now, `explore sum ${this.#sum % 7}`)
+    this.#note(JSON.stringify(disk?.properties.delays ?? '').length)
+    if (this.#draws.happens(0.01)) listener.report(this.#now, 'quiet 0.2')
+    if (what === 0) listener.line(this.#now, `${name} has ${this.#sum % 50}`)
+    else if (what === 1) listener.report(this.#now, `explore sum ${this.#sum % 7}`)
     else if (what === 2) {
       const frame = new Uint8Array(60)
-      frame.set(addressOf(this.#draws.below(this.#machines)))
+      frame.set(addressOf(this.#draws.below(machines)))
       frame[14] = this.#sum
       this.card.send(frame)
-    } else if (this.#disk !== undefined) {
+    } else if (disk !== undefined) {
       const bytes = new Uint8Array(512).fill(this.#sum)
-      const write = this.#disk.write(512 * this.#draws.below(64), bytes)
-      await write.then(() => (this.#sum % 3 === 0 ? this.#disk!.flush() : undefined)).catch(() => this.#note(13))
+      const write = disk.write(512 * this.#draws.below(64), bytes)
+      await write.then(() => (this.#sum % 3 === 0 ? disk.flush() : undefined)).catch(() => this.#note(13))
       const found = new Uint8Array(1 << 15)
-      await this.#disk.read(0, found).catch(() => undefined)
+      await disk.read(0, found).catch(() => undefined)
       this.#note(found.reduce((sum, byte) => (sum * 33 + byte) | 0, 0))
     }
   }
@@ -141,11 +136,11 @@ class Talker implements ClusterGuest {
   kill = (name: string): void => void this.#programs.set(name, this.#now + (/[13579]$/.test(name) ? 9e7 : 1))
   turnClock = (ns: number): void => this.#note(ns)
   disturb = (kind: string, amount: number): void => this.#note(kind.length + Math.round(1000 * amount))
-  digest = (): Promise<string> => Promise.resolve(`${this.#name} ${this.#sum} ${this.next()}`)
+  digest = (): Promise<string> => Promise.resolve(`${this.#parts.name} ${this.#sum} ${this.next()}`)
   close = (): void => undefined
 
   fork(listener: GuestListener, disk: unknown): Promise<Talker> {
-    const parts = { name: this.#name, machines: this.#machines, disk: disk as Disk | undefined, listener }
+    const parts = { ...this.#parts, disk: disk as Disk | undefined, listener }
     const [now, next, sum, programs] = [this.#now, this.#next, this.#sum, this.#programs]
     return Promise.resolve(
       new Talker(parts, { draws: this.#draws.copy(), now, next, sum, programs, card: this.card.copy() }),

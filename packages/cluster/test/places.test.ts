@@ -17,11 +17,11 @@ import {
   readPlan,
   RemoteHost,
   RunLog,
-  serveGuests,
   type StartCondition,
   writeClusterRun,
 } from '../src/index.ts'
 import { linkBetween, Links } from '../src/links.ts'
+import { threadOf } from './threads.ts'
 
 const A = { name: 'a', command: ['serve'] }
 const HEALTH = { test: ['true'] }
@@ -166,17 +166,6 @@ describe('programs', () => {
     make: ({ name }: PlacedMachine, _, listener) => Promise.resolve(new Actor(scripts[name] ?? {}, listener)),
   })
 
-  /** The same host, in a thread whose messages are copied. */
-  function remote(host: ClusterHost): ClusterHost {
-    const hear: ((message: unknown) => void)[] = []
-    const port = (here: number) => ({
-      post: (message: unknown) => void setImmediate((copy) => hear[1 - here]!(copy), structuredClone(message)),
-      onMessage: (listener: (message: unknown) => void) => void (hear[here] = listener),
-    })
-    serveGuests(port(1), host)
-    return new RemoteHost([{ ...port(0), name: 'thread', onEnd: () => undefined }])
-  }
-
   const SCRIPTS = {
     a: { 50: 'starting no', 300: 'healthy', 900: 'unhealthy gone' },
     'b-1': { 5: 0 },
@@ -207,7 +196,12 @@ describe('programs', () => {
         told.push(`${Math.floor(ns / 1e6)} ${machine} ${text}`)
     }
     const host = hostOf(scripts)
-    let cluster = await Cluster.start(readCluster(value), 1, isRemote ? remote(host) : host, { onEvent })
+    let cluster = await Cluster.start(
+      readCluster(value),
+      1,
+      isRemote ? new RemoteHost([threadOf(host, 'thread')]) : host,
+      { onEvent },
+    )
     await cluster.begin({ number: 0 })
     const ready = cluster.now
     for (const ms of forks) {
