@@ -305,10 +305,10 @@ describe('a mistake gets one line that says what to do', () => {
   })
 
   test.each([
-    [join(folder, 'none'), 'there is no such file'],
+    ['there is no such file', join(folder, 'none')],
     // It may have no end.
-    ['/dev/zero', 'it is a device'],
-  ])('the file %s: %s', async (path, says) => {
+    ['it is a device', '/dev/zero'],
+  ])('a file that cannot be read: %s', async (says, path) => {
     expect(await runFake('disasm', path)).toMatchObject({ code: 74, stderr: expect.stringContaining(says) as string })
   })
 
