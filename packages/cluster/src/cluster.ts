@@ -570,15 +570,19 @@ export class Cluster {
     for (const one of group) log?.started(one.number, now, guest.now(), recording)
     this.#faults.started(machine)
     // oxlint-disable-next-line no-await-in-loop -- in their order
-    for (const one of group)
-      if (this.#programs.machineStarts(one, now)) await guest.start(MAIN_PROGRAM, one.command, one.number)
+    for (const one of group) if (this.#programs.machineStarts(one, now)) await this.#startMain(guest, one)
   }
 
   /** The program of a machine has waited for others, and starts. A machine that is off has it start with the machine. */
   async #startWaiting(machine: PlacedMachine): Promise<void> {
     await this.#simulation.bring(kernelOf(this.#description.machines, machine).number)
     const guest = this.#guestOf(machine)
-    if (this.#programs.begins(machine, this.now)) await guest?.start(MAIN_PROGRAM, machine.command, machine.number)
+    if (this.#programs.begins(machine, this.now) && guest !== undefined) await this.#startMain(guest, machine)
+  }
+
+  /** Starts the program of a machine, behind the folders that it copies. */
+  #startMain(guest: ClusterGuest, machine: PlacedMachine): Promise<void> {
+    return guest.start(MAIN_PROGRAM, machine.command, machine.number, this.#programs.copiesOf(machine))
   }
 
   #listener(machine: PlacedMachine): GuestListener {
@@ -639,7 +643,8 @@ export class Cluster {
       if (kind === 'status') {
         const [word, stream = '', base64 = ''] = text.split(' ')
         if (word === 'said') this.#hearsExec?.(stream, base64)
-        else this.#event({ ns, kind: 'machine', machine: machine.name, text: this.#programs.status(machine, text) })
+        const told = word === 'said' ? undefined : this.#programs.status(machine, text)
+        if (told !== undefined) this.#event({ ns, kind: 'machine', machine: machine.name, text: told })
         continue
       }
       const isMain = kind === 'ended' && text === MAIN_PROGRAM

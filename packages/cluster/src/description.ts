@@ -48,6 +48,8 @@ export interface PlacedDisk {
   readonly format: 'ext4' | 'none'
   /** Folders of the disk by their paths in the root. A folder begins with the files of the root at its path. */
   readonly folders?: Readonly<Record<string, string>> | undefined
+  /** Machines by names of folders: before the program first starts, a folder gets the files that another one had when its program completed. */
+  readonly copies?: Readonly<Record<string, string>> | undefined
 }
 
 /** A machine of a cluster. The descriptions of runs before 0.4 have no networks. */

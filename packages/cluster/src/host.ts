@@ -12,7 +12,7 @@ export interface GuestListener {
   report: (ns: number, text: string) => void
   /** A program has ended. */
   ended: (ns: number, program: string, code: number) => void
-  /** The state of its own program: `healthy`, `unhealthy OUTPUT`, `starting OUTPUT` at the first test that failed, or `restarts CODE`. Of a program named `exec`: `said STREAM BASE64`. */
+  /** The state of its own program: `healthy`, `unhealthy OUTPUT`, `starting OUTPUT` at the first test that failed, or `restarts CODE`. Of a program named `exec`: `said STREAM BASE64`. Of folders: `copy FOLDER BASE64` where others copy it, `copied`, `uncopied WHY`. */
   status: (ns: number, text: string) => void
   /** Names the listener of a container in it. */
   inside?: (container: number) => GuestListener
@@ -20,8 +20,12 @@ export interface GuestListener {
 
 /** A machine whose programs are started from outside. */
 export interface ClusterGuest extends SimulatedMachine {
-  /** Starts a program of the machine with this number, or of a container in it. Its end is told with a name: `main` has entrypoint and health. */
-  start(name: string, words: readonly string[], of?: number): Promise<void>
+  /**
+   * Starts a program of the machine with this number, or of a container in it. Its end is told with a name: `main` has entrypoint and health.
+   *
+   * @param copies - what folders of its disk get before: packed by tar, in base64, by their names
+   */
+  start(name: string, words: readonly string[], of?: number, copies?: Readonly<Record<string, string>>): Promise<void>
   /** Kills a command of a test template, which has `#` and a number at the end of its name, with all processes that it has started. */
   kill(name: string, of?: number): void
   /** Sets its clock forward, or back. */

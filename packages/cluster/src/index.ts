@@ -12,7 +12,7 @@ export { groupOf, hasProgram, type HealthTest, type PlacedNetwork, type StartCon
 export type { ClusterDescription, NetworkDescription, PlacedMachine } from './description.ts'
 export type { TestCommand, WorkloadDescription } from './description.ts'
 export { addressNumber } from './networks.ts'
-export { EXEC_PROGRAM, MAIN_PROGRAM } from './machine-programs.ts'
+export { EXEC_PROGRAM, MAIN_PROGRAM, MOST_COPIED } from './machine-programs.ts'
 export { clusterSchema, type Plan, readCluster, readPlan, seedOfPlan } from './read-description.ts'
 export { ClusterError, type ClusterErrorCode } from './errors.ts'
 export {

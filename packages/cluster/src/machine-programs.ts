@@ -17,9 +17,26 @@ interface ProgramState {
   said: string
   /** The exit code of its end; undefined: it runs, or waits. */
   code: number | undefined
+  /** Folders of its disk that others copy: packed, in base64, by their names. */
+  sent: Readonly<Record<string, string>>
+  /** The folders that it copies are on its disk. */
+  hasCopies: boolean
+  /** Why a folder cannot be copied. */
+  lack: string | undefined
 }
 
-const AT_FIRST: ProgramState = { begun: undefined, health: undefined, said: '', code: undefined }
+const AT_FIRST: ProgramState = {
+  begun: undefined,
+  health: undefined,
+  said: '',
+  code: undefined,
+  sent: {},
+  hasCopies: false,
+  lack: undefined,
+}
+
+/** Most bytes of a packed folder that is copied. */
+export const MOST_COPIED: number = 64 << 20
 
 /** The state of the programs of machines: data, so that a cluster is forked while programs wait. */
 export class MachinePrograms {
@@ -63,9 +80,14 @@ export class MachinePrograms {
     Object.assign(this.#states[number]!, { health: undefined, said: '', code })
   }
 
-  /** A guest tells the state of its program: see `GuestListener.status`. @returns a line for people */
-  status(machine: PlacedMachine, line: string): string {
+  /** A guest tells the state of its program: see `GuestListener.status`. @returns a line for people; undefined: there is none */
+  status(machine: PlacedMachine, line: string): string | undefined {
     const [, word, rest = ''] = /^(\S+) ?(.*)$/.exec(line) ?? []
+    const copying = this.#states[machine.number]!
+    if (word === 'copy') return this.#hearCopy(machine, rest)
+    if (word === 'copied') copying.hasCopies = true
+    if (word === 'uncopied') copying.lack = rest
+    if (word === 'copied' || word === 'uncopied') return `folders of its disk: ${word}`
     if (word === 'restarts') {
       this.ended(machine, undefined)
       return `its program ended with ${rest}, and starts again`
@@ -75,6 +97,24 @@ export class MachinePrograms {
     return `${health ?? 'not healthy yet'}${rest === '' ? '' : `: ${rest}`}`
   }
 
+  /** Takes a piece of a folder which others copy. A piece without base64 begins the folder. */
+  #hearCopy({ name, number }: PlacedMachine, text: string): undefined {
+    const [folder = '', base64 = ''] = text.split(' ')
+    const isKnown = this.#machines.some(({ disk }) => disk?.copies?.[folder] === name)
+    if (!isKnown || !/^[A-Za-z0-9+/]*=*$/.test(base64)) return
+    const state = this.#states[number]!
+    const whole = base64 === '' ? '' : `${state.sent[folder] ?? ''}${base64}`
+    if (whole.length <= 4 * Math.ceil(MOST_COPIED / 3)) state.sent = { ...state.sent, [folder]: whole }
+    else state.lack = `${folder} has more than it may have`
+  }
+
+  /** The folders that a machine copies before its program starts: packed, in base64, by their names. @returns undefined: none, or none any more */
+  copiesOf({ number, disk }: PlacedMachine): Readonly<Record<string, string>> | undefined {
+    if (disk?.copies === undefined || this.#states[number]!.hasCopies) return undefined
+    const all = Object.entries(disk.copies)
+    return Object.fromEntries(all.map(([folder, from]) => [folder, this.#stateOf(from).sent[folder] ?? '']))
+  }
+
   /** The machines whose programs wait for nothing more. */
   due(now: number): readonly PlacedMachine[] {
     return this.waiting.filter(({ after = [] }) => after.every((condition) => this.#holds(condition, now)))
@@ -82,6 +122,9 @@ export class MachinePrograms {
 
   /** Why a program can never start; undefined: each still may. */
   get failure(): string | undefined {
+    const lacking = this.#machines.find(({ number }) => this.#states[number]!.lack !== undefined)
+    if (lacking !== undefined)
+      return `a folder of the disk of ${lacking.name} is not copied: ${this.#states[lacking.number]!.lack}`
     const failed = this.#conditions().find(
       ({ machine, when, required }) => required && when === 'completed' && (this.#stateOf(machine).code ?? 0) !== 0,
     )
@@ -114,6 +157,31 @@ export class MachinePrograms {
   #stateOf(name: string): ProgramState {
     return this.#states[this.#machines.find((machine) => machine.name === name)!.number]!
   }
+}
+
+/**
+ * Has machines wait for the machines whose folders they copy. The programs of these do not start again after their end.
+ *
+ * @throws ClusterError `ERR_CLUSTER` for a folder that one of both lacks
+ */
+export function placeCopies(machines: readonly PlacedMachine[]): readonly PlacedMachine[] {
+  const copied = new Set<string>()
+  const placed = machines.map((machine): PlacedMachine => {
+    const { name, disk, after = [] } = machine
+    const copies = Object.entries(disk?.copies ?? {})
+    for (const [folder, from] of copies) {
+      const both = [machine, machines.find((one) => one.name === from)]
+      if (both.some((one) => !Object.values(one?.disk?.folders ?? {}).includes(folder)))
+        throw bad(
+          `machine ${name}: disk.copies`,
+          `expected a machine ${from} whose disk has a folder ${folder}, as its own`,
+        )
+      copied.add(from)
+    }
+    const completed = copies.map(([, from]) => ({ machine: from, when: 'completed' as const, required: true }))
+    return copies.length === 0 ? machine : { ...machine, after: [...after, ...completed] }
+  })
+  return placed.map((one) => (copied.has(one.name) ? { ...one, restart: one.restart ?? 'no' } : one))
 }
 
 /**

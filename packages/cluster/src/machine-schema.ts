@@ -115,6 +115,12 @@ const disk = z.strictObject({
     .describe(
       'Folders of it by their paths, such as `{ "/var/lib/db": "db" }`. Each begins with the files of the root.',
     ),
+  copies: z
+    .record(name, name)
+    .optional()
+    .describe(
+      'Folders by name, each with the machine whose folder of that name is copied. Its program has completed before.',
+    ),
   path: folder.default(DISK_PATH).describe('Where programs find its files.'),
   format: z
     .enum(['ext4', 'none'])

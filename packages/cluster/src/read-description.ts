@@ -18,7 +18,7 @@ import {
   subnets,
   time,
 } from './machine-schema.ts'
-import { placeConditions } from './machine-programs.ts'
+import { placeConditions, placeCopies } from './machine-programs.ts'
 import { type NetworkWish, placeMachines } from './networks.ts'
 import { MOST_DRIFT } from './active-faults.ts'
 import type { ClusterRun } from './run.ts'
@@ -263,11 +263,16 @@ function readMachines(
   const places = placeMachines(networks, wishes)
   const machines = wishes.map(({ network: __, ...machine }, number) => {
     const { arch, memory, cpus, disk } = wishes.find(({ name }) => name === machine.inside) ?? machine
-    const shared = { ...(disk && { disk: { ...disk, folders: machine.disk?.folders } }), arch, memory, cpus }
+    const shared = {
+      ...(disk && { disk: { ...disk, folders: machine.disk?.folders, copies: machine.disk?.copies } }),
+      arch,
+      memory,
+      cpus,
+    }
     return { ...machine, ...(machine.inside !== undefined && shared), number, networks: places[number]! }
   })
   const kinds = wished.map(({ kind }) => kind)
-  return placeConditions(machines, kinds)
+  return placeConditions(placeCopies(machines), kinds)
 }
 
 /** @throws ClusterError `ERR_CLUSTER` for a machine whose fields do not go together */

@@ -21,10 +21,16 @@ import {
   writeClusterRun,
 } from '../src/index.ts'
 import { linkBetween, Links } from '../src/links.ts'
+import { MachinePrograms } from '../src/machine-programs.ts'
 import { threadOf } from './threads.ts'
 
 const A = { name: 'a', command: ['serve'] }
 const HEALTH = { test: ['true'] }
+const onDisk = (name: string, folder: string, copies?: object) => ({
+  ...A,
+  name,
+  disk: { size: '8M', folders: { '/x': folder }, ...(copies && { copies }) } as MachineInput['disk'],
+})
 const small = { net: { subnet4: '10.5.0.0/30', subnet6: 'fd05::/64' } }
 const inNet = (name: string, place: object = {}): MachineInput => ({ name, networks: { net: place } })
 const after = (name: string, machine: string, when: StartCondition['when'] = 'started') => ({
@@ -51,6 +57,10 @@ test.each<readonly [machines: readonly object[], message: string, networks?: Clu
   [[A, { name: 'b', inside: 'a', memory: '256M' }], 'machines[1].memory: b has that of a'],
   [[A, { name: 'b', inside: 'a', disk: { folders: { '/x': 'x' } } }], 'b is inside a: expected only `folders`'],
   [[{ name: 'a', disk: { folders: { '/x': 'x' } } }], 'machines[0].disk: expected its size'],
+  [
+    [onDisk('a', 'w'), onDisk('b', 'v', { v: 'a' })],
+    'machine b: disk.copies: expected a machine a whose disk has a folder v',
+  ],
   [[inNet('a')], 'machine a: networks: it has no network net: expected one of '],
   [[{ ...inNet('a'), network: 'none' }], 'machine a: networks: it has no network net: `network` is none', small],
   [[A], 'networks.y: 10.5.7.0/24 meets 10.5.0.0/16', { x: { subnet4: '10.5.0.0/16' }, y: { subnet4: '10.5.7.0/24' } }],
@@ -106,6 +116,21 @@ test('any names that Docker allows go through descriptions, plans, lines and the
     }),
     { numRuns: 30 },
   )
+})
+
+test('folders are copied in whole lines of base64, once, and only those that others wait for', () => {
+  const { machines } = readCluster({ machines: [onDisk('a', 'v'), onDisk('b', 'v', { v: 'a' })] })
+  const [a, b] = machines as [PlacedMachine, PlacedMachine]
+  expect([a.restart, b.after]).toEqual(['no', [{ machine: 'a', when: 'completed', required: true }]])
+  const programs = new MachinePrograms(machines)
+  for (const line of ['v', 'v QUJD', 'v', 'v QUJD', 'w QUJD', 'v $(reboot)', 'v REVG'])
+    programs.status(a, `copy ${line}`)
+  const fork = new MachinePrograms(machines, programs)
+  expect([fork.copiesOf(a), fork.copiesOf(b)]).toEqual([undefined, { v: 'QUJDREVG' }])
+  fork.status(b, 'copied')
+  expect([fork.copiesOf(b), fork.failure]).toEqual([undefined, undefined])
+  programs.status(a, 'uncopied v has too much')
+  expect(programs.failure).toBe('a folder of the disk of a is not copied: v has too much')
 })
 
 /** What a program does, by milliseconds from its start: a line of its status, or the code that it ends with. */

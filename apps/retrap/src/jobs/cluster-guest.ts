@@ -64,7 +64,7 @@ export interface GuestSystem<Lines extends GuestLines> {
   /** Moves the guest's wall clock, forward or back. */
   turnClock(ns: number, made: MadeGuest, ends: GuestEnds<Lines>): void
   /** Returns the text by which the guest's shell starts a program. @param of - see `ClusterGuest.start` */
-  start(name: string, words: readonly string[], of?: number): Promise<string>
+  start(...given: Parameters<ClusterGuest['start']>): Promise<string>
   /** Returns the text by which the shell of a container gets a text. Absent: nothing shares the guest. */
   told?(text: string, of?: number): string
 }
@@ -143,7 +143,7 @@ function guestOf<Lines extends GuestLines>(
   const tell = (text: string, of?: number): void => ends.say(system.told?.(text, of) ?? text)
   return {
     ...timed,
-    start: async (name, words, of) => ends.say(await system.start(name, words, of)),
+    start: async (...given) => ends.say(await system.start(...given)),
     // A cluster refuses commands and these faults for a machine without a shell.
     disturb: (kind, amount, of) => tell(disturbance(kind, amount, place), of),
     kill: (name, of) => tell(killing(name), of),

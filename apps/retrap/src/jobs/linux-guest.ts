@@ -9,6 +9,7 @@ import type { MachineOptions, MachineSnapshotSource } from '../machine/machine-c
 import { openSnapshotFile } from '../machine/snapshots/snapshot-file.ts'
 import { containerCommands, enter, enterAndWait, rootCommands } from './containers.ts'
 import { EPOCH_SECONDS, type GuestEnds, type GuestParts, type GuestSystem } from './cluster-guest.ts'
+import { fillFolders, sendFolders } from './folder-copies.ts'
 import { type ExecOutside, unused } from './guest.ts'
 import { APART, clockTurn, groupOf, GROUPS, joining, TOGETHER } from './guest-faults.ts'
 import { encodeFiles, encodeHeard, encodeProgram, encodeRoom, type JobMount, stir } from './job.ts'
@@ -181,7 +182,12 @@ export class LinuxSystem implements GuestSystem<Lines> {
     ends.say(clockTurn(ns, this.#parts.machine))
   }
 
-  async start(name: string, words: readonly string[], of: number = this.#parts.machine.number): Promise<string> {
+  async start(
+    name: string,
+    words: readonly string[],
+    of: number = this.#parts.machine.number,
+    copies?: Readonly<Record<string, string>>,
+  ): Promise<string> {
     const { machine, read } = this.#parts.rooms.find((room) => room.machine.number === of)!
     const program = await read(name, words)
     // The root may lack a file of users.
@@ -197,11 +203,12 @@ export class LinuxSystem implements GuestSystem<Lines> {
       encodeFiles(Object.fromEntries(files)),
       ...folderCommands(machine, program),
       isService
-        ? encodeService(name, program, limits.join('\n'), machine)
+        ? encodeService(name, program, limits.join('\n'), sendFolders(machine, this.#parts.machines), machine)
         : name === EXEC_PROGRAM
           ? encodeHeard(name, program, first)
           : encodeProgram(name, program, first, last),
     ].join('')
-    return this.told(text, of)
+    const before = copies === undefined ? [] : fillFolders(machine, copies)
+    return [...before, text].map((one) => this.told(one, of)).join('')
   }
 }

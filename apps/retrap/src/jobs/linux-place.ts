@@ -36,7 +36,7 @@ export function hosts(reader: PlacedMachine, machines: readonly PlacedMachine[])
 }
 
 /** Where the disk is mounted that containers have folders of. */
-const SHARED_DISK = '/disk'
+export const SHARED_DISK = '/disk'
 /** Ends the machine, also out of a container. */
 const ENDS =
   '{ { echo retrap: the disk cannot be mounted; dmesg | tail -n 2; } >/err; sleep 1; echo o >/proc/sysrq-trigger; sleep 9; }'

@@ -52,6 +52,7 @@ function againIf(policy = 'no'): string {
  * The commands that start a machine's own program, by its policy again and again, and tell its end by this name.
  *
  * @param first - comes before, in its process
+ * @param last - comes after an end with 0
  *
  * Source: Docker, "Start containers automatically": 100 ms pass before the next start, then twice as long each time, up to a minute; again
  * 100 ms for a program that has run for 10 s.
@@ -60,6 +61,7 @@ export function encodeService(
   name: string,
   program: JobProgram,
   first: string,
+  last: string,
   { health, restart }: Pick<PlacedMachine, 'health' | 'restart'>,
 ): string {
   const lines = [
@@ -84,6 +86,7 @@ export function encodeService(
     'delay=$((delay == 0 ? 100 : delay < 30000 ? delay * 2 : 60000)) count=$((count + 1))',
     'sleep $((delay / 1000)).$(printf %03d $((delay % 1000)))',
     'done',
+    ...(last === '' ? [] : [`if [ $code = 0 ]; then ${last}; fi`]),
     `echo ${quote(`ended ${name}`)} $code >&7`,
     ') &\n',
   ].join('\n')

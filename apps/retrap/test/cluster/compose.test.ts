@@ -150,6 +150,36 @@ volumes: { u: , v: , w: }`)
   expect(text).toContain('for v, w a, b, c share the machine of b, as containers: crash, power, clock, ')
 })
 
+const ready = (names: string, when = 'service_completed_successfully'): string =>
+  `depends_on: { ${names
+    .split(' ')
+    .map((name) => `${name}: { condition: ${when} }`)
+    .join(', ')} }`
+test.each<readonly [what: string, services: readonly string[], copies: readonly unknown[]]>([
+  ['one writer', ['', ready('a'), `${ready('a')}, scale: 2`], [undefined, { v: 'a' }, { v: 'a' }]],
+  ['a chain of writers', ['', ready('a'), ready('b')], [undefined, { v: 'a' }, { v: 'b' }]],
+  [
+    'a writer that another one has waited for',
+    ['', ready('a'), ready('b', 'service_started')],
+    [undefined, { v: 'a' }, { v: 'a' }],
+  ],
+  ['a user that waits for nothing', ['', ready('a'), ''], ['a', 'a', 'a']],
+  ['two writers at once', ['', '', ready('a b')], ['a', 'a', 'a']],
+  [
+    'another volume of two users',
+    ['', `${ready('a')}, volumes: [v:/v, w:/w]`, `${ready('a')}, volumes: [v:/v, w:/w]`],
+    ['a', 'a', 'a'],
+  ],
+])('a volume of %s', async (_, services, copies) => {
+  const all = services.map(
+    (keys, i) => `${'abc'[i]}: { image: web${keys.includes('volumes') ? '' : ', volumes: [v:/v]'}, ${keys} }`,
+  )
+  const { input } = await compose(`services: { ${all.join(', ')} }\nvolumes: { v: , w: }`)
+  const of = ({ name, inside, disk }: MachineInput) => inside ?? (typeof disk === 'object' ? disk.copies : name)
+  const isShared = input.machines.some(({ inside }) => inside !== undefined)
+  expect(input.machines.map((one, i) => (isShared && i === 0 ? one.name : of(one)))).toEqual(copies)
+})
+
 test('test templates are found in images and in folders that are mounted', async () => {
   const services = `services:
   a: { image: "tests:1", deploy: { replicas: 2 } }

@@ -19,11 +19,11 @@ const test = sliceTests(4).skipIf(!isHere)
 const SERVE = `echo "$1 in $(pwd) on $(hostname)"; cat /etc/hosts /etc/told /data/base/kept; echo more >>/data/base/kept; sync; sleep 1; >/tmp/ready
 while :; do nc -l -p 7 -e echo hello; done`
 const MIGRATE =
-  'echo "$$: $(nc -w 1 store 7)"; echo more >>/conf/a; cat /conf/a /one; >kept; [ -e kept ] && ls /root >/dev/null || exit 4'
+  'echo "$$: $(nc -w 1 store 7)"; echo more >>/conf/a; cat /conf/a /one; mkdir /vol/.in; echo copied >/vol/.in/f; >kept; [ -e kept ] && ls /root >/dev/null || exit 4'
 /** Fails twice, by a count in memory, and looks at its limits and at machines of other networks. */
 const WEB = `cd /state || exit 1; n=$(cat n || echo 0); echo $((n + 1)) >n; [ $n = 2 ] || exit 7
 ping -c 1 -W 1 'Data_Base.1' | grep loss; ping -c 1 -W 1 10.77.0.5 2>&1 | tail -n 1; nc -w 1 replica 7
->/root/x; df . | tail -n 1; echo $(ulimit -a | sed 's/.*) //'); ulimit -H -n; cat /proc/sys/net/core/somaxconn; sleep 100`
+>/root/x; df . | tail -n 1; echo $(ulimit -a | sed 's/.*) //'); ulimit -H -n; cat /vol/.in/f /proc/sys/net/core/somaxconn; sleep 100`
 const shell = (text: string): string[] => ['sh', '-c', text]
 
 const cluster = (image: string, conf: string): ClusterInput => ({
@@ -31,7 +31,7 @@ const cluster = (image: string, conf: string): ClusterInput => ({
     {
       ...{ name: 'web', command: shell(WEB), networks: { front: {} }, root: 'amd64', restart: 'on-failure:2' },
       ...{ readOnly: true, tmpfs: ['/state:size=64k'], sysctls: { 'net.core.somaxconn': '99' }, shmSize: '1M' },
-      after: [{ machine: 'Migration', when: 'completed' }],
+      disk: { size: '8M', path: '/.volumes', folders: { '/vol': 'vol' }, copies: { vol: 'Migration' } },
       ulimits: {
         ...{ core: 2048, cpu: 60, data: 2 ** 30, fsize: 2 ** 20, locks: 5, memlock: -1, msgqueue: 9000, nice: 3 },
         ...{ nofile: [100, 200], nproc: 500, rss: 2 ** 29, rtprio: 4, sigpending: 77, stack: 2 ** 22 },
@@ -40,6 +40,7 @@ const cluster = (image: string, conf: string): ClusterInput => ({
     {
       ...{ name: 'Migration', command: shell(MIGRATE), networks: { back: {} }, root: 'amd64', restart: 'no' },
       share: [`${conf}:/conf:copy`, `${conf}/a:/one`],
+      disk: { size: '8M', path: '/.volumes', folders: { '/vol': 'vol' } },
       ...{ workingDirectory: '/no/such/folder', after: [{ machine: 'Data_Base.1', when: 'healthy' }] },
     },
     {
@@ -105,13 +106,13 @@ test(`names, networks, order, health and restarts are the same in each run${note
     expect(told).toContain(`Data_Base.1 output 10.77.0.${line}`)
   const outputOf = (machine: string): string[] =>
     told.flatMap((line) => (line.startsWith(`${machine} output `) ? [line.slice(`${machine} output `.length)] : []))
-  expect(outputOf('web').slice(-8)).toEqual([
+  expect(outputOf('web').slice(-9)).toEqual([
     '1 packets transmitted, 1 packets received, 0% packet loss',
     'ping: sendto: Network is unreachable',
     'hello',
     "sh: can't create /root/x: Read-only file system",
     expect.stringMatching(/^tmpfs +64 /),
-    ...['4 1048576 3 2048 77 unlimited 524288 100 9000 4 4096 60 500 unlimited 5', '200', '99'],
+    ...['4 1048576 3 2048 77 unlimited 524288 100 9000 4 4096 60 500 unlimited 5', '200', 'copied', '99'],
   ])
   const copied = ['of the host', 'more', 'of the host']
   expect(outputOf('Migration')).toEqual([expect.stringMatching(/^\d+: hello$/), ...copied])

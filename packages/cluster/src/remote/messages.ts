@@ -25,6 +25,13 @@ export type DiskAct =
   | { readonly act: 'stall'; readonly ns: number }
   | { readonly act: 'reset' | 'losePower' | 'close' }
 
+/** The arguments of a program's start behind its name. */
+export type StartGiven = readonly [
+  words: readonly string[],
+  of?: number | undefined,
+  copies?: Readonly<Record<string, string>> | undefined,
+]
+
 /** A call to a thread. */
 export type Call =
   | { readonly do: 'make'; readonly machine: PlacedMachine; readonly start: StartTold }
@@ -36,7 +43,7 @@ export type Call =
   | { readonly do: 'names'; readonly named: readonly number[] }
   | { readonly do: 'disturb'; readonly kind: GuestFault; readonly amount: number; readonly of: number | undefined }
   | { readonly do: 'kill'; readonly name: string; readonly of: number | undefined }
-  | { readonly do: 'start'; readonly name: string; readonly words: readonly string[]; readonly of: number | undefined }
+  | { readonly do: 'start'; readonly name: string; readonly given: StartGiven }
   | { readonly do: 'digest' | 'close' }
 
 /**

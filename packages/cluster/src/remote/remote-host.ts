@@ -4,7 +4,7 @@ import type { ClusterDisk, DiskTrouble, PowerLoss } from '../disk.ts'
 import type { Seed } from '../draws.ts'
 import type { ClusterGuest, ClusterHost, GuestListener, MachineStart } from '../host.ts'
 import type { GuestFault } from '../faults.ts'
-import type { Call, DiskAct, ErrorTold, GuestTold, Reply, Request } from './messages.ts'
+import type { Call, DiskAct, ErrorTold, GuestTold, Reply, Request, StartGiven } from './messages.ts'
 import { type GuestThread, ThreadClient } from './thread-client.ts'
 
 /** Makes the machines of a cluster in other threads, with their disks. Its results are those of a host in this thread. */
@@ -142,8 +142,8 @@ class RemoteGuest implements ClusterGuest {
     return reason === undefined ? undefined : { reason }
   }
 
-  async start(name: string, words: readonly string[], of?: number): Promise<void> {
-    await this.call({ do: 'start', name, words, of })
+  async start(name: string, ...given: StartGiven): Promise<void> {
+    await this.call({ do: 'start', name, given })
   }
 
   kill(name: string, of?: number): void {

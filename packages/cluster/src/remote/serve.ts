@@ -71,7 +71,7 @@ class GuestServer {
     else if (call.do === 'names') guest.names?.(call.named)
     else if (call.do === 'disturb') guest.disturb(call.kind, call.amount, call.of)
     else if (call.do === 'kill') guest.kill(call.name, call.of)
-    else if (call.do === 'start') await guest.start(call.name, call.words, call.of)
+    else if (call.do === 'start') await guest.start(call.name, ...call.given)
     else if (call.do === 'fork') {
       const said: Said[] = []
       this.#guests.set(call.clone, { guest: await guest.fork(noteIn(said), this.#disk(call.disk)), said })

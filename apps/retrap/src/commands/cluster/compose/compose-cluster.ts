@@ -82,21 +82,55 @@ class Composer {
   readonly #parts: ComposeParts
   /** Services with a machine in common, by their names. */
   readonly #groups = new Map<string, Group>()
+  /** Volumes of which each service has a copy. */
+  readonly #copied: ReadonlySet<string>
   /** The images with their mounts, and the templates of the cluster. */
   readonly #found = new Map<string, Promise<FoundImage>>()
   readonly #templates: Record<string, TestCommand[]> = {}
 
   constructor(parts: ComposeParts) {
     this.#parts = parts
-    for (const volume of parts.project.volumes.keys()) if (!this.#isCopied(volume)) this.#group(volume)
+    const copied = new Set([...parts.project.volumes.keys()].filter((volume) => this.#isCopied(volume)))
+    for (const volume of parts.project.volumes.keys()) if (!copied.has(volume)) this.#group(volume)
+    // Services that share a machine for another volume have one folder for this one.
+    const isOfOneMachine = (volume: string): boolean => {
+      const groups = this.#usersOf(volume).flatMap((name) => {
+        const group = this.#groups.get(name)
+        return group === undefined ? [] : Array.from({ length: group.services.get(name)!.scale }, () => group)
+      })
+      return new Set(groups).size < groups.length
+    }
+    for (let found; (found = [...copied].find(isOfOneMachine)) !== undefined; copied.delete(found)) this.#group(found)
+    this.#copied = copied
+  }
+
+  #usersOf(volume: string): readonly string[] {
+    const all = [...this.#parts.project.services]
+    const mounts = ([, { volumes }]: (typeof all)[number]): boolean =>
+      volumes.some(({ type, source }) => type === 'volume' && source === volume)
+    return all.filter(mounts).map(([name]) => name)
+  }
+
+  /** Whether a service starts after another one has completed. */
+  #awaits(name: string, other: string): boolean {
+    const { services } = this.#parts.project
+    return [...(services.get(name)?.dependsOn ?? [])].some(
+      ([one, { condition, required }]) =>
+        required && ((one === other && condition === 'service_completed_successfully') || this.#awaits(one, other)),
+    )
+  }
+
+  /** The services with a volume that others with the volume await, of one service or of all. */
+  #writersOf(volume: string, by?: string): readonly string[] {
+    const users = this.#usersOf(volume)
+    return users.filter((one) => (by === undefined ? users : [by]).some((other) => this.#awaits(other, one)))
   }
 
   /** Makes one group of a volume's services, and of their groups by other volumes. */
   #group(volume: string): void {
     const all = [...this.#parts.project.services]
-    const users = all.filter(([, { volumes }]) =>
-      volumes.some(({ type, source }) => type === 'volume' && source === volume),
-    )
+    const mounted = this.#usersOf(volume)
+    const users = all.filter(([name]) => mounted.includes(name))
     if (users.reduce((sum, [, { scale }]) => sum + scale, 0) < 2) return
     const before = [...new Set(users.flatMap(([name]) => this.#groups.get(name) ?? []))]
     const isOf = (name: string): boolean =>
@@ -116,9 +150,21 @@ class Composer {
     for (const name of names) this.#groups.set(name, group)
   }
 
-  /** Whether each service has a copy of a volume of its own. */
-  #isCopied(_volume: string): boolean {
-    return false
+  /** Whether each service has a copy of a volume of its own: all others await each that others await. */
+  #isCopied(volume: string): boolean {
+    const users = this.#usersOf(volume)
+    const writers = this.#writersOf(volume)
+    const isBefore = (one: string, other: string): boolean => one === other || this.#awaits(other, one)
+    const isWritten = (writer: string, user: string): boolean =>
+      isBefore(writer, user) || (writers.includes(user) && this.#awaits(writer, user))
+    const isAlone = (writer: string): boolean => this.#parts.project.services.get(writer)!.scale === 1
+    return writers.length > 0 && writers.every((one) => isAlone(one) && users.every((user) => isWritten(one, user)))
+  }
+
+  /** The service whose copy of a volume a service gets: the last one that it awaits. */
+  #sourceOf(volume: string, name: string): string | undefined {
+    const awaited = this.#copied.has(volume) ? this.#writersOf(volume, name) : []
+    return awaited.find((one) => awaited.every((other) => other === one || this.#awaits(one, other)))
   }
 
   cluster(machines: readonly MachineInput[]): ClusterInput {
@@ -333,12 +379,25 @@ class Composer {
         else if (content !== undefined) files[target] = content
         else throw this.#refusal(name, key, `${source}: expected a file, a variable that is set, or a content`)
       }
+    const copies: Record<string, string> = {}
+    for (const volume of new Set(Object.values(folders))) {
+      const source = this.#sourceOf(volume, name)
+      if (source === undefined) continue
+      copies[volume] = source
+      say(`volumes: ${volume} is a copy of that of ${source}, which has completed: what ${name} writes is its own`)
+    }
     const isOnDisk = Object.keys(folders).length > 0
     const whose = group === undefined ? 'a disk of its own' : 'the disk of its machine'
     if (isOnDisk) say(`volumes: ${Object.values(folders).join(', ')} lie on ${whose}, which outlives crashes`)
     return {
       ...(share.length > 0 && { share }),
-      ...(isOnDisk && { disk: { ...((group?.owner ?? name) === name && { size: DISK, path: DISK_PATH }), folders } }),
+      ...(isOnDisk && {
+        disk: {
+          ...((group?.owner ?? name) === name && { size: DISK, path: DISK_PATH }),
+          folders,
+          ...(Object.keys(copies).length > 0 && { copies }),
+        },
+      }),
       ...(memory.length > 0 && { tmpfs: memory }),
       ...(Object.keys(files).length > 0 && { files }),
     }
