@@ -12,7 +12,7 @@ const DEADLINE_MS = 3_600_000
 const IMAGES = [
   'busybox 1.35 busybox-static',
   'etcd 3.4 etcd-server etcd-client',
-  'mariadb 10.11 mariadb-server galera-4 bash procps iproute2 hostname findutils gawk debianutils',
+  'mariadb 10.11 mariadb-server galera-4 bash procps iproute2 hostname findutils gawk util-linux',
   'nats 2.9 nats-server busybox-static',
   'postgres 15 postgresql-15 util-linux',
   'redis 7.0 redis-server redis-sentinel',
