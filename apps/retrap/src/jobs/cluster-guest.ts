@@ -69,20 +69,27 @@ export interface GuestSystem<Lines extends GuestLines> {
   told?(text: string, of?: number): string
 }
 
-/** Clones of a guest that there is room for, and most of the memory of these together. */
+const MIB = 2 ** 20
+/** Most clones of a guest, and the memory that each has for pages which it writes. */
 const CLONES = 24
-const CLONE_BYTES = 96 << 20
-/** The memory that a guest and its clones have at most: a memory of WebAssembly with 32 bits, less the hypervisor's part. */
-const FAMILY_BYTES = 3.5 * 2 ** 30
+const [LEAST_WRITTEN, MOST_WRITTEN] = [16 * MIB, 96 * MIB]
+/** A guest and its clones are in a memory of WebAssembly with 32 bits, with a part for the hypervisor. */
+const FAMILY_BYTES = 4096 * MIB
+const HYPERVISOR_BYTES = 32 * MIB
+/** Memory of a clone beside its pages: screen, ROM and tables, and that of each processor. */
+const CLONE_BYTES = 24 * MIB
+const PROCESSOR_BYTES = 4 * MIB
 
 /** Room for the clones of a guest: states of a cluster that are gone on from. Pages that one clone does not write are left for the others. */
-const forksOf = (memoryBytes: number): NonNullable<MachineOptions['forks']> => ({
-  clones: CLONES,
-  writtenBytes: Math.max(
-    16 << 20,
-    Math.min(CLONE_BYTES, Math.floor((FAMILY_BYTES - 1.2 * memoryBytes) / (CLONES + 1))),
-  ),
-})
+function forksOf(memoryBytes: number, cpus: number): NonNullable<MachineOptions['forks']> {
+  const beside = CLONE_BYTES + cpus * PROCESSOR_BYTES + memoryBytes / 512
+  const room = (FAMILY_BYTES - DECODED_BYTES - COMPILED_BYTES - HYPERVISOR_BYTES - 1.01 * memoryBytes) / 1.004
+  const clones = Math.max(1, Math.min(CLONES, Math.floor((room - LEAST_WRITTEN) / (beside + LEAST_WRITTEN))))
+  const written = (room - clones * beside) / (clones + 1)
+  return { clones, writtenBytes: Math.max(LEAST_WRITTEN, Math.min(MOST_WRITTEN, roundedDown(written))) }
+}
+
+const roundedDown = (bytes: number): number => bytes - (bytes % (2 * MIB))
 
 /**
  * Room for decoded instructions, and for compiled code: of a server, a client's language and a kernel at once. Measured with etcd: with a
@@ -106,7 +113,7 @@ export async function makeGuest<Lines extends GuestLines>(
       ...(await system.options(own.ends, own.disk)),
       codeCacheBytes: DECODED_BYTES,
       jit: parts.isCompiled && { keep: parts.units, codeBytes: COMPILED_BYTES },
-      ...(parts.isForked && { forks: forksOf(system.memoryBytes) }),
+      ...(parts.isForked && { forks: forksOf(system.memoryBytes, parts.machine.cpus) }),
       ...original,
     }
     return recording?.record(options) ?? plain((await createMachine(options)) as unknown as ForkedMachine)
