@@ -16,11 +16,11 @@ volumes: { data: }
 const { services, notices } = await readCompose([...files.keys()], { read: async (path) => files.get(path) })
 for (const [name, { image, dependsOn, stopGracePeriod }] of services)
   console.log(name, image, [...dependsOn.keys()], stopGracePeriod / 1e9)
-console.log(services.get('web')?.command, services.get('db')?.healthcheck?.interval)
+console.log(services.get('web')?.command, services.get('db')?.healthcheck?.test)
 for (const { text } of notices) console.log(text)
 
 // Output:
 // db postgres:17 [] 10
 // web web [ 'db' ] 90
-// [ 'serve', '--port', '80' ] 30000000000
+// [ 'serve', '--port', '80' ] [ 'CMD-SHELL', 'pg_isready' ]
 // compose.yaml:4: services.web.gpus: this key is not done
