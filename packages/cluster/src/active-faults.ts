@@ -123,7 +123,7 @@ export class ActiveFaults {
       this.#off.set(number, causes.add(fault))
       if (causes.size === 1) drop(number)
       // A disk whose machine is off has its cache still.
-      if (kind === 'power') await this.#losePower(machine)
+      if (kind === 'power') await this.#losePower(machine, fault.lost)
       return
     }
     // The clock of a machine that hangs stands still from now on, and not since it had nothing to do.
@@ -158,8 +158,8 @@ export class ActiveFaults {
   }
 
   /** The disk of a machine loses its power. */
-  async #losePower(machine: PlacedMachine): Promise<void> {
-    const loss = await this.#parts.disks.get(machine.number)?.losePower()
+  async #losePower(machine: PlacedMachine, given: Fault['lost']): Promise<void> {
+    const loss = await this.#parts.disks.get(machine.number)?.losePower(given)
     if (loss === undefined || loss.writes === 0) return
     const { writes, lost, torn } = loss
     this.#parts.tell(`of ${writes} writes that were not flushed, ${lost} are lost and ${torn} torn`, machine)

@@ -44,7 +44,7 @@ interface Written {
 }
 
 /** A fault at an instant, as a `cluster.json` has it. */
-export interface FaultInput extends Pick<Fault, 'kind' | 'machines' | 'cut'> {
+export interface FaultInput extends Pick<Fault, 'kind' | 'machines' | 'cut' | 'lost'> {
   /** From the instant at which faults begin. */
   readonly at: string
   /** The length of the fault. */

@@ -25,6 +25,8 @@ export interface ClusterOptions {
   readonly until?: number
   /** Ends the run. */
   readonly signal?: AbortSignal
+  /** Of a fork: disks by the numbers of their machines, in place of copies. */
+  readonly disks?: ReadonlyMap<number, ClusterDisk>
 }
 
 /** A branch of a cluster's run, from the instant at which all is ready. */
@@ -226,7 +228,7 @@ export class Cluster {
    */
   async fork(options: ClusterOptions = {}): Promise<Cluster> {
     const [description, seed, host] = [this.#description, this.#seed, this.#host]
-    const fork = new Cluster({ description, seed, host }, options, this.#instant())
+    const fork = new Cluster({ description, seed, host }, options, this.#instant(options.disks))
     this.#simulation.rest()
     try {
       for (const [number, guest] of this.#guests) {
@@ -244,11 +246,11 @@ export class Cluster {
   }
 
   /** All but the machines, for a fork. */
-  #instant(): Instant {
+  #instant(given?: ReadonlyMap<number, ClusterDisk>): Instant {
     return {
       now: this.now,
       links: this.#links.copy(),
-      disks: new Map([...this.#disks].map(([number, disk]) => [number, disk.copy()])),
+      disks: new Map([...this.#disks].map(([number, disk]) => [number, given?.get(number) ?? disk.copy()])),
       faults: this.#faults,
       properties: this.#properties.copy(),
       programs: this.#programs,
@@ -284,6 +286,16 @@ export class Cluster {
   async mark(): Promise<string> {
     const all = [...this.#guests].map(async ([number, guest]) => `${number}: ${await guest.digest(true)}`)
     return JSON.stringify([this.now, this.#failure, [...this.#due], await Promise.all(all)])
+  }
+
+  /** The disks of machines, by their numbers. */
+  get disks(): ReadonlyMap<number, ClusterDisk> {
+    return this.#disks
+  }
+
+  /** The difference of the cluster's time and the clock of a machine that runs. */
+  offsetOf(number: number): number {
+    return this.#simulation.offsetOf(number)
   }
 
   /** The machines that run, by their numbers. */
@@ -355,10 +367,12 @@ export class Cluster {
     const { signal } = this.#options
     const place = this.#machineOf(machine)
     this.#hearsExec = hears
+    this.#codes.delete(EXEC_PROGRAM)
     this.#quietUntil = Infinity
     await this.#startProgram(EXEC_PROGRAM, words, machine)
     const isEnded = (): boolean => this.#codes.has(EXEC_PROGRAM) || this.#guestOf(place) === undefined
     await this.#simulation.runTo(this.now + ns, () => signal?.aborted === true || isEnded())
+    this.#simulation.rest()
     return this.#codes.get(EXEC_PROGRAM)
   }
 
@@ -606,6 +620,9 @@ export class Cluster {
     const { now } = this.#simulation
     for (const one of groupOf(machines, machines[number]!)) {
       this.#options.log?.ended(one.number, now)
+      // A driver ends with its machine, and has not failed.
+      if (this.#phase.name !== 'ready' && one.name === this.#description.workload?.on)
+        for (const { name } of this.#drivers) if (!this.#codes.has(name)) this.#codes.set(name, 0)
       if (this.#commands.lost(one.name)) this.#schedule({ ns: now, kind: 'commands' })
     }
   }

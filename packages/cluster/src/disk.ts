@@ -1,6 +1,7 @@
 import { type BlockBackend, BlockError, type BlockProperties } from '@retrap/device'
 import type { MachineTime } from './simulation.ts'
 import { Draws, type Seed } from './draws.ts'
+import type { LostSectors } from './faults.ts'
 
 const SECTOR_BYTES = 512
 const PAGE_BYTES = 4096
@@ -13,12 +14,29 @@ const MOST_CACHED = 16_384
 const KEPT_PARTS = [0, 0.3, 0.7, 0.95]
 const TORN_PARTS = [0, 0.3]
 
-/** A write that no completed flush has followed. */
-interface Unsynced {
+/** A write into the cache. */
+export interface DiskWrite {
+  /** Where it begins, and its size. Both are in bytes. */
   readonly offset: number
+  /** See `offset`. */
   readonly bytes: number
   /** The contents of its pages after the write, from the first page on. They are never changed. */
   readonly pages: readonly Uint8Array[]
+}
+
+/** Pages of a disk by their numbers: absent ones are zeros. */
+export type DiskPages = ReadonlyMap<number, Uint8Array>
+
+/** What a disk was asked for since its log began. Instants are of the machine's clock. */
+export interface DiskLog {
+  /** The disk at the begin, and the number of writes before. */
+  readonly pages: DiskPages
+  /** See `pages`. */
+  readonly before: number
+  /** In their order. */
+  readonly writes: (DiskWrite & { readonly ns: number })[]
+  /** When all writes before a number had become durable. */
+  readonly flushes: { readonly ns: number; readonly writes: number }[]
 }
 
 /** Trouble of a disk. */
@@ -55,7 +73,7 @@ export interface ClusterDisk extends Pick<Disk, 'reseed' | 'trouble' | 'stall' |
   /** See `Disk`. */
   copy(): ClusterDisk
   /** See `Disk`. */
-  losePower(): PowerLoss | Promise<PowerLoss>
+  losePower(lost?: readonly LostSectors[]): PowerLoss | Promise<PowerLoss>
   /** The cluster has ended. */
   close?(): void
 }
@@ -77,8 +95,8 @@ export class Disk implements BlockBackend, ClusterDisk {
   readonly #durable = new Map<number, Uint8Array>()
   /** Pages as they are after the unsynced writes. */
   readonly #cached = new Map<number, Uint8Array>()
-  /** In their order. */
-  #unsynced: Unsynced[] = []
+  /** In their order, without those that a completed flush has followed. */
+  #unsynced: DiskWrite[] = []
   /** The number of writes before the first unsynced one. */
   #synced = 0
   #flushes: Flush[] = []
@@ -87,6 +105,7 @@ export class Disk implements BlockBackend, ClusterDisk {
   #timer: { armAfter(ns: number): void } | undefined
   /** The machine has yet to be told of a change. */
   #isChanged = false
+  #log: DiskLog | undefined
 
   /** @param bytes - its size, rounded down to 4 KiB @param name - of its sequence of draws */
   constructor(bytes: number, seed: Seed, name: string) {
@@ -126,6 +145,24 @@ export class Disk implements BlockBackend, ClusterDisk {
     copy.#isChanged = this.#isChanged
     copy.properties = this.properties
     return copy
+  }
+
+  /** A disk with these pages, which are durable. */
+  static of(pages: DiskPages, bytes: number, seed: Seed, name: string): Disk {
+    const disk = new Disk(bytes, seed, name)
+    for (const [number, page] of pages) disk.#durable.set(number, page)
+    return disk
+  }
+
+  /** Its pages, with the writes in the cache. */
+  get pages(): DiskPages {
+    return new Map([...this.#durable, ...this.#cached])
+  }
+
+  /** Writes down what is asked for from now on. A copy does not. */
+  startLog(): DiskLog {
+    this.#sync(this.#unsynced.length)
+    return (this.#log = { pages: this.pages, before: this.#synced, writes: [], flushes: [] })
   }
 
   /** Draws from the sequence of another seed from now on. */
@@ -171,24 +208,41 @@ export class Disk implements BlockBackend, ClusterDisk {
     this.#changed()
   }
 
-  /** The power goes. */
-  losePower(): PowerLoss {
+  /** The power goes. @param lost - what is lost of the writes in the cache; default: what is drawn */
+  losePower(lost?: readonly LostSectors[]): PowerLoss {
     this.reset()
+    const loss = lost === undefined ? this.#loseDrawn() : this.#lose(lost)
+    this.#synced += this.#unsynced.length
+    this.#unsynced = []
+    this.#cached.clear()
+    return loss
+  }
+
+  #lose(lost: readonly LostSectors[]): PowerLoss {
+    const loss = { writes: this.#unsynced.length, lost: 0, torn: 0 }
+    for (const [i, write] of this.#unsynced.entries()) {
+      const some = lost.filter((one) => one.write === this.#synced + i)
+      const sectors = some.reduce((sum, { count }) => sum + count, 0)
+      if (sectors >= write.bytes / SECTOR_BYTES) loss.lost++
+      else if (sectors > 0) loss.torn++
+      keepSectors(this.#durable, write, some)
+    }
+    return loss
+  }
+
+  #loseDrawn(): PowerLoss {
     const draws = this.#draws
     const [kept, torn] = [draws.pick(KEPT_PARTS), draws.pick(TORN_PARTS)]
     const loss = { writes: this.#unsynced.length, lost: 0, torn: 0 }
     for (const write of this.#unsynced) {
-      if (draws.happens(kept)) this.#keep(write, () => true)
+      if (draws.happens(kept)) keep(this.#durable, write, () => true)
       else if (write.bytes > SECTOR_BYTES && draws.happens(torn)) {
         loss.torn++
         const first = draws.below(write.bytes / SECTOR_BYTES)
         // The transfer was cut off, or the disk has an order of its own.
-        this.#keep(write, draws.happens(0.5) ? (sector) => sector < first : () => draws.happens(0.5))
+        keep(this.#durable, write, draws.happens(0.5) ? (sector) => sector < first : () => draws.happens(0.5))
       } else loss.lost++
     }
-    this.#synced += this.#unsynced.length
-    this.#unsynced = []
-    this.#cached.clear()
     return loss
   }
 
@@ -213,7 +267,9 @@ export class Disk implements BlockBackend, ClusterDisk {
         this.#cached.set(number, page)
         return page
       })
-      this.#unsynced.push({ offset, bytes: from.length, pages })
+      const written = { offset, bytes: from.length, pages }
+      this.#unsynced.push(written)
+      this.#log?.writes.push({ ...written, ns: this.#clock.now() })
       if (request?.durable === true && !this.#trouble.losesFlushes) this.#sync(this.#unsynced.length)
       else if (this.#unsynced.length > MOST_CACHED) this.#sync(1)
     })
@@ -257,18 +313,6 @@ export class Disk implements BlockBackend, ClusterDisk {
     return this.#cached.get(number) ?? this.#durable.get(number)
   }
 
-  /** Makes sectors of a write durable. @param isKept - asked with the number of each one in the write */
-  #keep({ offset, bytes, pages }: Unsynced, isKept: (sector: number) => boolean): void {
-    for (const [i, { number, start, at, length }] of pieces(offset, bytes).entries()) {
-      const page = this.#durable.get(number)?.slice() ?? new Uint8Array(PAGE_BYTES)
-      for (let sector = 0; sector < length; sector += SECTOR_BYTES) {
-        const from = start + sector
-        if (isKept((at + sector) / SECTOR_BYTES)) page.set(pages[i]!.subarray(from, from + SECTOR_BYTES), from)
-      }
-      this.#durable.set(number, page)
-    }
-  }
-
   /** Has flushes take effect whose instants have come. */
   #settle(): void {
     const now = this.#clock.now()
@@ -286,7 +330,56 @@ export class Disk implements BlockBackend, ClusterDisk {
         if (this.#cached.get(number) === pages[i]) this.#cached.delete(number)
       }
     this.#synced += count
+    if (count > 0) this.#log?.flushes.push({ ns: this.#clock.now(), writes: this.#synced })
   }
+}
+
+/** Puts sectors of a write onto durable pages. @param isKept - asked with the number of each one in the write */
+function keep(
+  durable: Map<number, Uint8Array>,
+  { offset, bytes, pages }: DiskWrite,
+  isKept: (sector: number) => boolean,
+): void {
+  for (const [i, { number, start, at, length }] of pieces(offset, bytes).entries()) {
+    const sectors = Array.from({ length: length / SECTOR_BYTES }, (_, sector) => sector * SECTOR_BYTES)
+    const kept = sectors.filter((sector) => isKept((at + sector) / SECTOR_BYTES))
+    if (kept.length === 0) continue
+    const page = durable.get(number)?.slice() ?? new Uint8Array(PAGE_BYTES)
+    for (const sector of kept) {
+      const from = start + sector
+      page.set(pages[i]!.subarray(from, from + SECTOR_BYTES), from)
+    }
+    durable.set(number, page)
+  }
+}
+
+/** Puts a write onto durable pages, but for the sectors that are lost of it. */
+function keepSectors(durable: Map<number, Uint8Array>, write: DiskWrite, lost: readonly LostSectors[]): void {
+  keep(durable, write, (sector) => !lost.some(({ first, count }) => sector >= first && sector < first + count))
+}
+
+/**
+ * The pages of a disk after a power loss, of whose writes the first ones were durable.
+ *
+ * @param durable - the number of the first write that was not, since the log's begin
+ * @param until - that of the first one which had not come yet
+ */
+export function pagesAfter(
+  { pages, before, writes }: DiskLog,
+  durable: number,
+  until: number,
+  lost: readonly LostSectors[],
+): DiskPages {
+  const found = new Map(pages)
+  for (const write of writes.slice(0, durable))
+    for (const [i, { number }] of pieces(write.offset, write.bytes).entries()) found.set(number, write.pages[i]!)
+  for (const [i, write] of writes.slice(durable, until).entries())
+    keepSectors(
+      found,
+      write,
+      lost.filter((one) => one.write === before + durable + i),
+    )
+  return found
 }
 
 /** A part of a range that lies in one page. */

@@ -105,7 +105,7 @@ export async function exploreBranches(
     const told = new Set<Promise<BranchRun>>()
     const attempt = (some: readonly Fault[]): Promise<BranchRun> => {
       const key = JSON.stringify(some)
-      const run = runs.get(key) ?? pool.run({ number: root, faults: some })
+      const run = runs.get(key) ?? pool.use((lane) => lane.run({ number: root, faults: some }))
       runs.set(key, run)
       return run
     }
@@ -135,7 +135,10 @@ export async function exploreBranches(
     while (keepsGoing || findings.length === 0) {
       while (pool.idle > 0 && planned.length > 0 && goesOn() && !isStopped()) {
         const next = planned.shift()!
-        running.set(next, pool.run({ number: next.root, faults: next.faults }))
+        running.set(
+          next,
+          pool.use((lane) => lane.run({ number: next.root, faults: next.faults })),
+        )
       }
       if (running.size === 0 || isStopped()) break
       const all = [...running].map(async ([one, run]) => [one, await run] as const)

@@ -41,6 +41,16 @@ export type FaultName =
 /** The faults that a guest makes to itself: the last two where containers share it. */
 export type GuestFault = 'full' | 'memory' | 'drift' | 'hang' | 'slow-cpu'
 
+/** Sectors of a write that a power loss has not let onto the disk. */
+export interface LostSectors {
+  /** The number of the write since the disk was made. */
+  readonly write: number
+  /** The first of them in the write, and how many they are. */
+  readonly first: number
+  /** See `first`. */
+  readonly count: number
+}
+
 /** A fault, as it is drawn or written down. Times are in nanoseconds. */
 export interface Fault {
   /** The kind of fault. */
@@ -55,6 +65,8 @@ export interface Fault {
   readonly cut?: readonly string[]
   /** A part of the frames, or a time. */
   readonly amount?: number
+  /** Of a power loss: what is lost of the writes that were not flushed, in place of what is drawn. */
+  readonly lost?: readonly LostSectors[]
 }
 
 /** The shapes of partitions: each returns the links that are cut. */
@@ -147,11 +159,13 @@ function placeOf(kind: FaultName, names: readonly string[], draws: Draws): Parti
 }
 
 /** A fault as a line for people. */
-export function describeFault({ kind, machines, cut, amount, for: lasts }: Fault): string {
+export function describeFault({ kind, machines, cut, amount, lost, for: lasts }: Fault): string {
   const { takesAmount } = FAULT_KINDS[kind]
   const much = amount === undefined ? '' : takesAmount === 'part' ? ` of ${amount * 100} %` : ` of ${timeText(amount)}`
   const where = cut?.join(' ') ?? machines?.join(' ') ?? 'all links'
-  return `${kind}${much}, ${where}, for ${timeText(lasts)}`
+  const sectors = lost?.map(({ write, first, count }) => `write ${write}, sectors ${first} to ${first + count - 1}`)
+  const writes = sectors === undefined ? '' : `; lost: ${sectors.join('; ') || 'nothing'}`
+  return `${kind}${much}, ${where}, for ${timeText(lasts)}${writes}`
 }
 
 /** A time for people. */

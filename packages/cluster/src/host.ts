@@ -36,6 +36,8 @@ export interface ClusterGuest extends SimulatedMachine {
   disturb(kind: GuestFault, amount: number, of?: number): void
   /** Identifies its state, for comparisons: the instructions that it has retired, and a checksum of its RAM. @param isQuick - without RAM */
   digest(isQuick?: boolean): Promise<string>
+  /** Mounts its disk, or unmounts it. Absent: it has no disk that a shell of ours mounts. */
+  mount?(isMounted: boolean): void
   /** Names a listener of the code that programs execute: the checksum of each page, when first fetched without a translation. */
   watchCode?(note: ((page: string) => void) | undefined): void
   /** Bytes of memory that it and its clones take, and that are left for them. */

@@ -25,9 +25,10 @@ export {
   type FaultName,
   type FaultRate,
   type FaultWishes,
+  type LostSectors,
   timeText,
 } from './faults.ts'
-export { Disk } from './disk.ts'
+export { Disk, type DiskLog, type DiskPages, type DiskWrite, pagesAfter } from './disk.ts'
 export { type DecodedFrame, decodeFrame, hexLines } from './frame-text.ts'
 export { addressOf, type FrameCause } from './links.ts'
 export type { ClusterEvent, ClusterResult } from './result.ts'
@@ -38,7 +39,16 @@ export type { ErrorTold, ThreadPort } from './remote/messages.ts'
 export { RemoteHost } from './remote/remote-host.ts'
 export { serveGuests } from './remote/serve.ts'
 export type { GuestThread } from './remote/thread-client.ts'
+export type { CrashInterval, CrashState } from './crash-states.ts'
+export {
+  type CrashedInterval,
+  type CrashesOptions,
+  type CrashesReport,
+  type CrashLoss,
+  exploreCrashes,
+} from './explore-crashes.ts'
 export { type BranchRun, ClusterLane, type Lane, type StretchRun } from './lanes/lane.ts'
+export type { CheckRun, CrashLane, DiskCheck, WorkRun } from './lanes/lane.ts'
 export { RemoteLane, serveLane } from './lanes/remote-lane.ts'
 export { explore, type ExploreOptions, type Finding, type StateTold, TREES } from './explore.ts'
 export { type BranchesOptions, exploreBranches, type FailedBranch, MOST_LANES } from './explore-branches.ts'

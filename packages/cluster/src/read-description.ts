@@ -101,6 +101,12 @@ const faultAt = <T extends z.ZodType<number>>(instant: T) =>
       .union([z.number().min(0), anyTime])
       .optional()
       .describe('As that of a rate.'),
+    lost: z
+      .array(z.strictObject({ write: z.int().min(0), first: z.int().min(0), count: z.int().min(1) }))
+      .optional()
+      .describe(
+        'Of a power loss: the sectors that are lost of writes, numbered since the disk was made. Default: drawn.',
+      ),
   })
 
 /** A fault whose times are in nanoseconds. */
@@ -367,7 +373,7 @@ function requireFaults(
   { machines, faults, limit }: ClusterDescription,
   given?: readonly FaultInput[],
 ): void {
-  for (const [i, { kind, at, for: lasts, machines: some = [], cut = [], amount: much }] of list.entries()) {
+  for (const [i, { kind, at, for: lasts, machines: some = [], cut = [], amount: much, lost }] of list.entries()) {
     const place = `${path}[${i}]`
     for (const one of cut.flatMap((link) => link.split('>'))) requireMachine(place, one, machines)
     requirePlaces(place, kind, some, { machines })
@@ -375,6 +381,7 @@ function requireFaults(
     if (FAULT_KINDS[kind].place !== 'links' && some.length === 0)
       throw bad(place, `${kind} is of machines: expected some`)
     if (kind === 'partition' && cut.length === 0) throw bad(place, 'partition: expected the links that are cut')
+    if (kind !== 'power' && lost !== undefined) throw bad(place, `lost: ${kind} loses no writes: expected power`)
     if (at + lasts > faults.for)
       throw bad(
         place,

@@ -65,6 +65,8 @@ export interface GuestSystem<Lines extends GuestLines> {
   turnClock(ns: number, made: MadeGuest, ends: GuestEnds<Lines>): void
   /** Returns the text by which the guest's shell starts a program. @param of - see `ClusterGuest.start` */
   start(...given: Parameters<ClusterGuest['start']>): Promise<string>
+  /** Returns the text by which the shell mounts the disk, or unmounts it. Absent: there is no shell. */
+  mount?(isMounted: boolean): string
   /** Returns the text by which the shell of a container gets a text. Absent: nothing shares the guest. */
   told?(text: string, of?: number): string
 }
@@ -155,6 +157,7 @@ function guestOf<Lines extends GuestLines>(
     disturb: (kind, amount, of) => tell(disturbance(kind, amount, place), of),
     kill: (name, of) => tell(killing(name), of),
     turnClock: (ns) => system.turnClock(ns, made, ends),
+    ...(system.mount && { mount: (isMounted) => ends.say(system.mount!(isMounted)) }),
     ...(system.names && { names: (named) => ends.say(system.names!(named)) }),
     async fork(heard, given) {
       const copy = given as Disk | undefined

@@ -13,7 +13,15 @@ import { fillFolders, sendFolders } from './folder-copies.ts'
 import { type ExecOutside, unused } from './guest.ts'
 import { APART, clockTurn, groupOf, GROUPS, joining, TOGETHER } from './guest-faults.ts'
 import { encodeFiles, encodeHeard, encodeProgram, encodeRoom, type JobMount, stir } from './job.ts'
-import { folderCommands, hostnameOf, hosts, limitCommands, placeCommands, sharedCommands } from './linux-place.ts'
+import {
+  folderCommands,
+  hostnameOf,
+  hosts,
+  limitCommands,
+  placeCommands,
+  remountCommand,
+  sharedCommands,
+} from './linux-place.ts'
 import { CONTAINER_STREAMS, execOptions, type ExecKind, growCommands, keptKind, runBytes } from './machine.ts'
 import { LinePort, SentPort } from './ports.ts'
 import type { Program } from './program.ts'
@@ -176,6 +184,10 @@ export class LinuxSystem implements GuestSystem<Lines> {
   names(named: readonly number[]): string {
     const { rooms } = this.#parts
     return rooms.map(({ machine }) => this.told(this.#records(machine, named), machine.number)).join('')
+  }
+
+  mount(isMounted: boolean): string {
+    return `${remountCommand(this.#parts.machine, isMounted)}\n`
   }
 
   turnClock(ns: number, _made: MadeGuest, ends: GuestEnds<Lines>): void {

@@ -1,4 +1,5 @@
 import { type Branch, Cluster } from '../cluster.ts'
+import { Disk, type DiskLog, type DiskPages } from '../disk.ts'
 import type { ClusterDescription } from '../description.ts'
 import type { Stretch } from '../draw-faults.ts'
 import type { Seed } from '../draws.ts'
@@ -26,6 +27,48 @@ export interface StretchRun {
   readonly reached: readonly string[]
   /** Identifies the state at its end: equal states have equal marks. */
   readonly mark: string
+}
+
+/** The work of a crash test, on one machine with a disk. */
+export interface WorkRun {
+  /** Its end, with the check behind it. */
+  readonly result: ClusterResult
+  /** What the disk was asked for. Instants are the cluster's. */
+  readonly log: DiskLog
+  /** The instant at which the work began. */
+  readonly begin: number
+  /** Lines of the port for reports, by instants. */
+  readonly reports: readonly { readonly ns: number; readonly text: string }[]
+}
+
+/** A check of a disk after a crash. */
+export interface CheckRun {
+  /** Exit code; undefined: the check did not end, or the machine went off. */
+  readonly code: number | undefined
+  /** Lines of the port for reports. */
+  readonly reports: readonly string[]
+  /** The last parts of its outputs, in base64. */
+  readonly output: readonly string[]
+}
+
+/** A program that checks a disk, the machine that runs it, and the nanoseconds that it has. */
+export interface DiskCheck {
+  /** Name of the machine. */
+  readonly machine: string
+  /** The program and its arguments. */
+  readonly words: readonly string[]
+  /** Nanoseconds. */
+  readonly limit: number
+}
+
+/** A place where disks of a machine are checked, one after another: this thread, or another one. */
+export interface CrashLane {
+  /** Runs the drivers and the check of a machine with a disk, without faults. @throws errors of a host */
+  work(): Promise<WorkRun>
+  /** Has the machine mount a disk with these pages and check it, as if it had just started. @throws errors of a host */
+  check(pages: DiskPages, check: DiskCheck): Promise<CheckRun>
+  /** Ends the check that runs, and its machine. */
+  close(): void
 }
 
 /** A place where branches of a cluster run, one after another: this thread, or another one. */
@@ -62,12 +105,19 @@ export interface LaneOptions {
 /** Memory that a stretch is to have before it begins: a machine whose memory is used up ends. */
 const LEAST_LEFT_BYTES = 256 << 20
 const USUAL_STATE_BYTES = 4 * 2 ** 30
+/** The number of a crash test's machine. */
+const MACHINE = 0
+/** Parts of a check's output that are kept, each of up to 1 KiB, and time for a machine to unmount its disk. */
+const MOST_OUTPUT = 4
+const CATCH_NS = 60e9
 
 /** A lane in this thread. */
-export class ClusterLane implements Lane {
+export class ClusterLane implements Lane, CrashLane {
   readonly #root: State
   readonly #stop: AbortController
   readonly #stateBytes: number
+  /** The machine of a crash test, before its disk is mounted. */
+  #caught: Promise<Cluster> | undefined
   /** By their paths, the one that was not used for the longest time first. */
   readonly #states = new Map<string, State>()
 
@@ -129,6 +179,58 @@ export class ClusterLane implements Lane {
     return run
   }
 
+  /** See {@link CrashLane.work}. */
+  async work(): Promise<WorkRun> {
+    const { cluster } = this.#root
+    const disk = cluster.disks.get(MACHINE)!.copy() as Disk
+    const log = disk.startLog()
+    const reports: { readonly ns: number; readonly text: string }[] = []
+    const { signal } = this.#stop
+    const fork = await cluster.fork({
+      ...{ signal, disks: new Map([[MACHINE, disk]]) },
+      onEvent: ({ kind, ns, text }) => kind === 'report' && reports.push({ ns, text }),
+    })
+    try {
+      const offset = fork.offsetOf(MACHINE)
+      const begin = fork.now
+      const result = await fork.finish({ number: 0, faults: [] })
+      const later = <T extends { readonly ns: number }>(one: T): T => ({ ...one, ns: one.ns + offset })
+      const told = { ...log, writes: log.writes.map(later), flushes: log.flushes.map(later) }
+      return { result, log: told, begin, reports }
+    } finally {
+      fork.close()
+    }
+  }
+
+  /** See {@link CrashLane.check}. */
+  async check(pages: DiskPages, { machine, words, limit }: DiskCheck): Promise<CheckRun> {
+    this.#caught ??= this.#catch(machine)
+    const caught = await this.#caught
+    const { properties } = caught.disks.get(MACHINE) as Disk
+    const disk = Disk.of(pages, properties.bytes, 0, '')
+    const reports: string[] = []
+    const { signal } = this.#stop
+    const fork = await caught.fork({
+      ...{ signal, disks: new Map([[MACHINE, disk]]) },
+      onEvent: ({ kind, text }) => kind === 'report' && reports.push(text),
+    })
+    const output: string[] = []
+    try {
+      fork.guests.get(MACHINE)!.mount!(true)
+      const hear = (_: string, base64: string): void => void output.push(base64)
+      return { code: await fork.exec(machine, words, limit, hear), reports, output: output.slice(-MOST_OUTPUT) }
+    } finally {
+      fork.close()
+    }
+  }
+
+  async #catch(machine: string): Promise<Cluster> {
+    const caught = await this.#root.cluster.fork({ signal: this.#stop.signal })
+    caught.guests.get(MACHINE)!.mount!(false)
+    await caught.exec(machine, ['/bin/sh', '-c', ':'], CATCH_NS, () => undefined)
+    return caught
+  }
+
   /** See {@link Lane.release}. */
   release(path: readonly Stretch[]): void {
     this.#drop(keyOf(path))
@@ -138,6 +240,7 @@ export class ClusterLane implements Lane {
   close(): void {
     this.#stop.abort()
     for (const key of this.#states.keys()) this.#drop(key)
+    void this.#caught?.then((caught) => caught.close())
     this.#root.cluster.close()
   }
 
@@ -203,12 +306,12 @@ export class ClusterLane implements Lane {
 
 const keyOf = (path: readonly Stretch[]): string => JSON.stringify(path)
 
-/** Lanes of one cluster: a branch runs in one that is free, or waits for it. */
-export class LanePool {
-  readonly #free: Lane[]
-  readonly #waiting: ((lane: Lane) => void)[] = []
+/** Lanes of one cluster: work is done in one that is free, or waits for it. */
+export class LanePool<L> {
+  readonly #free: L[]
+  readonly #waiting: ((lane: L) => void)[] = []
 
-  constructor(lanes: readonly Lane[]) {
+  constructor(lanes: readonly L[]) {
     this.#free = [...lanes]
   }
 
@@ -217,17 +320,17 @@ export class LanePool {
     return this.#free.length
   }
 
-  /** Runs a branch. A failure that nobody waits for is none of the process. @throws errors of the lane */
-  run(branch: Branch): Promise<BranchRun> {
-    const run = this.#run(branch)
+  /** Does something in a lane. A failure that nobody waits for is none of the process. @throws errors of the lane */
+  use<T>(act: (lane: L) => Promise<T>): Promise<T> {
+    const run = this.#use(act)
     run.catch(() => undefined)
     return run
   }
 
-  async #run(branch: Branch): Promise<BranchRun> {
-    const lane = this.#free.shift() ?? (await new Promise<Lane>((resolve) => this.#waiting.push(resolve)))
+  async #use<T>(act: (lane: L) => Promise<T>): Promise<T> {
+    const lane = this.#free.shift() ?? (await new Promise<L>((resolve) => this.#waiting.push(resolve)))
     try {
-      return await lane.run(branch)
+      return await act(lane)
     } finally {
       const next = this.#waiting.shift()
       if (next === undefined) this.#free.push(lane)

@@ -6,7 +6,17 @@ import type { ErrorTold, ThreadPort } from '../remote/messages.ts'
 import { tellError } from '../remote/serve.ts'
 import { type GuestThread, ThreadClient } from '../remote/thread-client.ts'
 import type { Stretch } from '../draw-faults.ts'
-import { type BranchRun, ClusterLane, type Lane, type StretchRun } from './lane.ts'
+import type { DiskPages } from '../disk.ts'
+import {
+  type BranchRun,
+  type CheckRun,
+  ClusterLane,
+  type CrashLane,
+  type DiskCheck,
+  type Lane,
+  type StretchRun,
+  type WorkRun,
+} from './lane.ts'
 
 /** A call to the thread of a lane. All but `close` are answered, in their order. */
 type LaneCall =
@@ -18,10 +28,12 @@ type LaneCall =
     }
   | { readonly do: 'run'; readonly branch: Branch }
   | { readonly do: 'stretch' | 'mend' | 'release'; readonly path: readonly Stretch[] }
+  | { readonly do: 'check'; readonly pages: DiskPages; readonly check: DiskCheck }
+  | { readonly do: 'work' }
   | { readonly do: 'close' }
 
 /** A lane in another thread, which starts the cluster there. Its branches are those of a lane in this thread. */
-export class RemoteLane implements Lane {
+export class RemoteLane implements Lane, CrashLane {
   readonly #client: ThreadClient
   readonly #stop: () => void
   /** See {@link Lane.begin}. */
@@ -82,6 +94,16 @@ export class RemoteLane implements Lane {
     return this.#client.ask<StretchRun>({ do: 'mend', path } satisfies LaneCall)
   }
 
+  /** See {@link CrashLane.work}. */
+  work(): Promise<WorkRun> {
+    return this.#client.ask<WorkRun>({ do: 'work' } satisfies LaneCall)
+  }
+
+  /** See {@link CrashLane.check}. */
+  check(pages: DiskPages, check: DiskCheck): Promise<CheckRun> {
+    return this.#client.ask<CheckRun>({ do: 'check', pages, check } satisfies LaneCall)
+  }
+
   /** See {@link Lane.release}. */
   release(path: readonly Stretch[]): void {
     this.#client.tell({ do: 'release', path } satisfies LaneCall)
@@ -97,13 +119,15 @@ export class RemoteLane implements Lane {
 export function serveLane(port: ThreadPort, host: ClusterHost): void {
   const stop = new AbortController()
   let lane: ClusterLane | undefined
-  const answer = async (call: Exclude<LaneCall, { do: 'close' }>): Promise<object> => {
+  const answer = async (call: Exclude<LaneCall, { readonly do: 'close' }>): Promise<object> => {
     if (call.do === 'start') {
       const { description, seed, stateBytes } = call
       lane = await ClusterLane.start(description, seed, host, { stop, ...(stateBytes !== undefined && { stateBytes }) })
       return { begin: lane.begin }
     }
     if (call.do === 'run') return lane!.run(call.branch)
+    if (call.do === 'work') return lane!.work()
+    if (call.do === 'check') return lane!.check(call.pages, call.check)
     if (call.do === 'stretch') return lane!.stretch(call.path)
     if (call.do === 'mend') return lane!.mend(call.path)
     lane!.release(call.path)

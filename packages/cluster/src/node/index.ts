@@ -1,1 +1,2 @@
 export { testCluster } from './test-cluster.ts'
+export { type CrashTestOptions, testCrashes } from './test-crashes.ts'

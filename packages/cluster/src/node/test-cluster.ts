@@ -103,7 +103,7 @@ const withPaths = (cluster: ClusterInput, folder: string): ClusterInput => ({
 })
 
 /** The command of the package `retrap` that a folder's modules get. */
-function retrapFrom(folder: string): readonly [string, ...string[]] {
+export function retrapFrom(folder: string): readonly [string, ...string[]] {
   try {
     const { resolve: find } = createRequire(resolve(folder, 'tests.js'))
     return [process.execPath, join(dirname(find('retrap/package.json')), 'dist', 'main.js')]
@@ -115,7 +115,7 @@ function retrapFrom(folder: string): readonly [string, ...string[]] {
 }
 
 /** The end of a command, and its output. */
-interface Ran {
+export interface Ran {
   /** `exit code 0`, or the signal. */
   readonly how: string
   readonly stdout: string
@@ -126,7 +126,7 @@ interface Ran {
 const eventsOf = (stdout: string): readonly ClusterEvent[] =>
   (stdout.match(/.*\n/g) ?? []).map((line) => JSON.parse(line) as ClusterEvent)
 
-function runRetrap([program, ...args]: readonly string[], signal?: AbortSignal, cwd?: string): Promise<Ran> {
+export function runRetrap([program, ...args]: readonly string[], signal?: AbortSignal, cwd?: string): Promise<Ran> {
   return new Promise((end, fail) => {
     const child = spawn(program!, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
     let [stdout, stderr] = ['', '']

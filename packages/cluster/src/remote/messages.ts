@@ -3,7 +3,7 @@ import type { MachineStart } from '../host.ts'
 import type { PlacedMachine } from '../description.ts'
 import type { DiskTrouble } from '../disk.ts'
 import type { Seed } from '../draws.ts'
-import type { GuestFault } from '../faults.ts'
+import type { GuestFault, LostSectors } from '../faults.ts'
 
 /** The other end of a thread: a Worker, or a port of one. */
 export interface ThreadPort {
@@ -23,7 +23,8 @@ export type DiskAct =
   | { readonly act: 'reseed'; readonly seed: Seed }
   | { readonly act: 'trouble'; readonly trouble: DiskTrouble }
   | { readonly act: 'stall'; readonly ns: number }
-  | { readonly act: 'reset' | 'losePower' | 'close' }
+  | { readonly act: 'losePower'; readonly lost: readonly LostSectors[] | undefined }
+  | { readonly act: 'reset' | 'close' }
 
 /** The arguments of a program's start behind its name. */
 export type StartGiven = readonly [

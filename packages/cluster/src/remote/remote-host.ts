@@ -3,7 +3,7 @@ import type { PlacedMachine } from '../description.ts'
 import type { ClusterDisk, DiskTrouble, PowerLoss } from '../disk.ts'
 import type { Seed } from '../draws.ts'
 import type { ClusterGuest, ClusterHost, GuestListener, MachineStart } from '../host.ts'
-import type { GuestFault } from '../faults.ts'
+import type { GuestFault, LostSectors } from '../faults.ts'
 import type { Call, DiskAct, ErrorTold, GuestTold, Reply, Request, StartGiven } from './messages.ts'
 import { type GuestThread, ThreadClient } from './thread-client.ts'
 
@@ -75,8 +75,8 @@ class RemoteDisk implements ClusterDisk {
     this.do({ act: 'reset' })
   }
 
-  async losePower(): Promise<PowerLoss> {
-    const { text } = await this.#thread.ask<Reply>(this.#request({ act: 'losePower' }))
+  async losePower(lost?: readonly LostSectors[]): Promise<PowerLoss> {
+    const { text } = await this.#thread.ask<Reply>(this.#request({ act: 'losePower', lost }))
     return JSON.parse(text!) as PowerLoss
   }
 

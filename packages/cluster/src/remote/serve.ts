@@ -95,7 +95,7 @@ class GuestServer {
     else if (act.act === 'trouble') disk.trouble(act.trouble)
     else if (act.act === 'stall') disk.stall(act.ns)
     else if (act.act === 'reset') disk.reset()
-    else if (act.act === 'losePower') return JSON.stringify(disk.losePower())
+    else if (act.act === 'losePower') return JSON.stringify(disk.losePower(act.lost))
     else if (act.act === 'close') this.#disks.delete(id)
     return undefined
   }

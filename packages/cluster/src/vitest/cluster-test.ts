@@ -2,6 +2,7 @@ import { basename, dirname, join } from 'node:path'
 import { test } from 'vitest'
 import type { ClusterInput } from '../index.ts'
 import { type ClusterTestOptions, testCluster } from '../node/test-cluster.ts'
+import { type CrashTestOptions, testCrashes } from '../node/test-crashes.ts'
 
 /** Options of tests of a cluster. */
 export interface ClusterTestsOptions extends Omit<ClusterTestOptions, 'seed' | 'plan' | 'signal'> {
@@ -26,13 +27,33 @@ export function clusterTest(name: string, cluster: ClusterInput | string, option
   const { plans = [], seeds = plans.length === 0 ? [1] : [], timeoutMs = LIMIT_MS, ...more } = options
   const add = (what: string, run: Pick<ClusterTestOptions, 'seed' | 'plan'>): void => {
     const title = `${name}, ${what}`
-    test(title, { timeout: timeoutMs }, ({ task, signal }) => {
-      const { filepath } = task.file
-      const places = [basename(filepath), title].map((one) => one.replaceAll(/[^\p{L}\p{N}]+/gu, '-'))
-      const outputFolder = join(more.outputFolder ?? join('temp', 'retrap'), ...places)
-      return testCluster(cluster, { folder: dirname(filepath), ...more, ...run, outputFolder, signal })
-    })
+    test(title, { timeout: timeoutMs }, ({ task, signal }) =>
+      testCluster(cluster, { ...placesOf(task.file.filepath, title, more), ...run, signal }),
+    )
   }
   for (const seed of seeds) add(`seed ${seed}`, { seed })
   for (const plan of plans) add(plan, { plan })
+}
+
+/**
+ * Makes a test of vitest that loses the power of a machine at every flush of its disk, and checks what is left.
+ *
+ * @param options - paths begin at the folder of the test's file; `timeoutMs` is the host time of the test in milliseconds (1,200,000)
+ */
+export function crashTest(name: string, options: CrashTestOptions & { readonly timeoutMs?: number }): void {
+  const { timeoutMs = 2 * LIMIT_MS, ...more } = options
+  test(name, { timeout: timeoutMs }, ({ task, signal }) =>
+    testCrashes({ ...placesOf(task.file.filepath, name, more), signal }),
+  )
+}
+
+/** Options of a test, with the folder of its file, and a folder of its own for what it leaves. */
+function placesOf<T extends { readonly folder?: string | undefined; readonly outputFolder?: string | undefined }>(
+  path: string,
+  title: string,
+  options: T,
+): T & { readonly folder: string; readonly outputFolder: string } {
+  const { folder = dirname(path), outputFolder = join('temp', 'retrap') } = options
+  const places = [basename(path), title].map((one) => one.replaceAll(/[^\p{L}\p{N}]+/gu, '-'))
+  return { ...options, folder, outputFolder: join(outputFolder, ...places) }
 }

@@ -1,1 +1,1 @@
-export { clusterTest } from './cluster-test.ts'
+export { clusterTest, crashTest } from './cluster-test.ts'

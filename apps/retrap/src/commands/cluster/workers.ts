@@ -5,6 +5,7 @@ import { parentPort, Worker } from 'node:worker_threads'
 import {
   type ClusterDescription,
   ClusterLane,
+  type CrashLane,
   type ErrorTold,
   type GuestThread,
   type Lane,
@@ -62,7 +63,7 @@ export interface LanesOf {
 export async function withLanes<T>(
   { description, seed, parts, signal, tell }: LanesOf,
   count: number,
-  act: (lanes: readonly Lane[]) => Promise<T>,
+  act: (lanes: readonly (Lane & CrashLane)[]) => Promise<T>,
   stateMemory: number = totalmem() / 2,
 ): Promise<T> {
   const lanes = Math.min(count, MOST_LANES)
