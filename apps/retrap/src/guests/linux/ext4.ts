@@ -19,16 +19,17 @@ import {
   SUPERBLOCK_AT,
 } from './ext2.ts'
 
-const GROUP_BLOCKS = 8 * BLOCK_BYTES
+export const GROUP_BLOCKS: number = 8 * BLOCK_BYTES
 const DESCRIPTOR_BYTES = 32
 /** The disk has one inode for this many blocks. */
 const BLOCKS_PER_INODE = 4
-const INODES_PER_BLOCK = BLOCK_BYTES / INODE_BYTES
+export const INODES_PER_BLOCK: number = BLOCK_BYTES / INODE_BYTES
 /** A last group with fewer blocks is left out: its own tables would fill it. */
 const LEAST_GROUP = 1024
 
 const JOURNAL = 8
-const EXTENTS_FLAG = 0x8_0000
+export const JOURNAL_MAGIC = 0xc03b_3998
+export const EXTENTS_FLAG = 0x8_0000
 
 const COMPAT_JOURNAL = 4
 const COMPAT_DIR_INDEX = 0x20
@@ -147,8 +148,17 @@ interface Group {
   readonly data: number
 }
 
+interface Layout {
+  readonly blocks: number
+  readonly groups: readonly Group[]
+  readonly inodes: number
+  readonly tableBlocks: number
+  readonly descriptorBlocks: number
+  readonly journalBlocks: number
+}
+
 /** The places of all tables. @param whole - blocks of the disk */
-function layoutOf(whole: number) {
+export function layoutOf(whole: number): Layout {
   const rest = whole % GROUP_BLOCKS
   const blocks = whole > GROUP_BLOCKS && rest < LEAST_GROUP ? whole - rest : whole
   const count = Math.ceil(blocks / GROUP_BLOCKS)
@@ -205,7 +215,7 @@ function journalSuperblock(blocks: number): Uint8Array {
   const bytes = new Uint8Array(BLOCK_BYTES)
   const view = new DataView(bytes.buffer)
   // The magic number, the superblock of version 2; then sizes, the first block of the log, and the first transaction.
-  const words = [0xc03b_3998, 4, 0, BLOCK_BYTES, blocks, 1, 1, 0]
+  const words = [JOURNAL_MAGIC, 4, 0, BLOCK_BYTES, blocks, 1, 1, 0]
   for (const [i, word] of words.entries()) view.setUint32(4 * i, word)
   bytes.set(UUID, 48)
   view.setUint32(64, 1)
