@@ -4,6 +4,7 @@ import { Program, runProgram } from './commands/command-line.ts'
 import { addDeviceServer } from './machine/devices/device-servers.ts'
 import { deviceHelp } from './machine/devices/devices.ts'
 import { addCluster } from './commands/cluster/command.ts'
+import { addCrashTest } from './commands/crash-test/command.ts'
 import { addDap } from './commands/dap/command.ts'
 import { addDeviceCheck } from './commands/device-check/command.ts'
 import { addDeviceSdk } from './commands/device-check/sdk.ts'
@@ -364,6 +365,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   addDeviceCheck(program, host.stdout, report)
   addDeviceSdk(program, host.stdout)
   addTest(program, host, report)
+  addCrashTest(program, { stdout: plainOutput(host.stdout), stderr: host.stderr }, report)
   addCluster(program, { stdout: plainOutput(host.stdout), stderr: host.stderr }, report, (args) => runCli(args, host))
   addMcp(program, host, packageVersion)
   addDap(program, host, (args, around) => runCli(args, { ...host, ...around } as CliHost))

@@ -2,7 +2,7 @@ import type { DiskLog } from './disk.ts'
 import { Draws } from './draws.ts'
 import type { LostSectors } from './faults.ts'
 
-/** The writes between two flushes, and the instant just before the second one, at which the power goes. */
+/** The writes between two flushes. The power goes just before the second flush. */
 export interface CrashInterval {
   /** The number of flushes before it that have made something durable. */
   readonly flush: number
@@ -14,11 +14,11 @@ export interface CrashInterval {
   readonly ns: number
 }
 
-/** A state of a disk after a crash: what is lost of the writes of an interval. All writes before are durable. */
+/** A state of a disk after a crash. All writes before the interval are durable. */
 export interface CrashState {
   /** The writes, of which some are lost. */
   readonly interval: CrashInterval
-  /** What is lost of them. */
+  /** The parts of these that are lost. */
   readonly lost: readonly LostSectors[]
 }
 
@@ -26,7 +26,7 @@ export interface CrashState {
 interface Write {
   readonly number: number
   readonly sectors: number
-  /** What the disk writes as a whole. */
+  /** The disk writes so many as a whole. */
   readonly unit: number
 }
 
@@ -48,10 +48,9 @@ export function crashIntervals({ before, writes, flushes }: DiskLog, end: number
 }
 
 /**
- * The states after a crash, the smallest sets of lost writes first and intervals in a drawn order: what a flush has made durable, and
- * all; without one write, without two, cut off at a write, with a torn write, and without any set.
+ * Generates the states after a crash: small sets of lost writes first, intervals in a drawn order.
  *
- * @param tearBytes - what the disk writes as a whole: 512, or 4,096
+ * @param tearBytes - the bytes that the disk writes as a whole: 512, or 4,096
  */
 export function* crashStates(
   { before, writes }: DiskLog,
@@ -70,6 +69,7 @@ export function* crashStates(
     }
 }
 
+/** The kinds of sets: a flush alone, nothing lost, one write, two, all behind a write, a torn write, any set. */
 const ROUNDS: readonly ((writes: readonly Write[], draws: Draws) => readonly (readonly LostSectors[])[])[] = [
   (writes) => [writes.map(whole)],
   (writes) => (writes.length > 0 ? [[]] : []),

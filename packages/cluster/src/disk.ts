@@ -16,9 +16,9 @@ const TORN_PARTS = [0, 0.3]
 
 /** A write into the cache. */
 export interface DiskWrite {
-  /** Where it begins, and its size. Both are in bytes. */
+  /** The first byte on the disk. */
   readonly offset: number
-  /** See `offset`. */
+  /** The size. */
   readonly bytes: number
   /** The contents of its pages after the write, from the first page on. They are never changed. */
   readonly pages: readonly Uint8Array[]
@@ -27,7 +27,7 @@ export interface DiskWrite {
 /** Pages of a disk by their numbers: absent ones are zeros. */
 export type DiskPages = ReadonlyMap<number, Uint8Array>
 
-/** What a disk was asked for since its log began. Instants are of the machine's clock. */
+/** The requests to a disk since a log was begun. Instants are of the machine's clock. */
 export interface DiskLog {
   /** The disk at the begin, and the number of writes before. */
   readonly pages: DiskPages
@@ -95,7 +95,7 @@ export class Disk implements BlockBackend, ClusterDisk {
   readonly #durable = new Map<number, Uint8Array>()
   /** Pages as they are after the unsynced writes. */
   readonly #cached = new Map<number, Uint8Array>()
-  /** In their order, without those that a completed flush has followed. */
+  /** In their order. */
   #unsynced: DiskWrite[] = []
   /** The number of writes before the first unsynced one. */
   #synced = 0
@@ -154,12 +154,12 @@ export class Disk implements BlockBackend, ClusterDisk {
     return disk
   }
 
-  /** Its pages, with the writes in the cache. */
+  /** All pages, with the writes in the cache. */
   get pages(): DiskPages {
     return new Map([...this.#durable, ...this.#cached])
   }
 
-  /** Writes down what is asked for from now on. A copy does not. */
+  /** Logs all requests from now on. A copy does not. */
   startLog(): DiskLog {
     this.#sync(this.#unsynced.length)
     return (this.#log = { pages: this.pages, before: this.#synced, writes: [], flushes: [] })
@@ -208,7 +208,7 @@ export class Disk implements BlockBackend, ClusterDisk {
     this.#changed()
   }
 
-  /** The power goes. @param lost - what is lost of the writes in the cache; default: what is drawn */
+  /** The power goes. @param lost - parts of the writes in the cache; default: drawn ones */
   losePower(lost?: readonly LostSectors[]): PowerLoss {
     this.reset()
     const loss = lost === undefined ? this.#loseDrawn() : this.#lose(lost)

@@ -27,7 +27,7 @@ export interface CrashesOptions {
   readonly check: DiskCheck
   /** Decides which states are drawn. */
   readonly seed: number
-  /** What the disk writes as a whole: 512, or 4,096. */
+  /** The bytes that the disk writes as a whole: 512, or 4,096. */
   readonly tearBytes: number
   /** Asked before each state whether there is to be another one. */
   readonly goesOn: () => boolean
@@ -39,7 +39,7 @@ export interface CrashesOptions {
   readonly onState: (state: CrashState, failure: string | undefined) => void
 }
 
-/** What a crash test has found. */
+/** The result of a crash test. */
 export interface CrashesReport {
   /** The work, without a crash. */
   readonly work: WorkRun
@@ -181,7 +181,7 @@ class PageNumbers {
   readonly #byChecksum = new Map<number, { readonly page: Uint8Array; readonly number: number }[]>()
   #count = 0
 
-  /** Identifies what is on a disk. */
+  /** Identifies a disk by its contents. */
   keyOf(pages: DiskPages): string {
     const sorted = [...pages].toSorted(([one], [other]) => one - other)
     return sorted.map(([at, page]) => `${at}:${this.#of(page)}`).join()

@@ -65,7 +65,7 @@ export interface Fault {
   readonly cut?: readonly string[]
   /** A part of the frames, or a time. */
   readonly amount?: number
-  /** Of a power loss: what is lost of the writes that were not flushed, in place of what is drawn. */
+  /** Of a power loss: the lost parts of writes that were not flushed, in place of drawn ones. */
   readonly lost?: readonly LostSectors[]
 }
 

@@ -58,7 +58,7 @@ const diskCommands = ({ disk, inside }: PlacedMachine, isShared: boolean): reado
 /** The command that mounts the disk of a machine in the root of its programs, or unmounts it. */
 export function remountCommand({ disk }: PlacedMachine, isMounted: boolean): string {
   const at = quote(`.${disk!.path}`)
-  return isMounted ? mountOf('-t ext4 /dev/vda', at) : `umount ${at}`
+  return isMounted ? `mount -t ext4 /dev/vda ${at} || ${ENDS}` : `umount ${at}`
 }
 
 /** The command that puts a folder of the disk in place of one of the root, with the root's files at first. Both are words of a shell. */

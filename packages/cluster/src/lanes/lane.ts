@@ -31,9 +31,9 @@ export interface StretchRun {
 
 /** The work of a crash test, on one machine with a disk. */
 export interface WorkRun {
-  /** Its end, with the check behind it. */
+  /** The end, with the check behind the work. */
   readonly result: ClusterResult
-  /** What the disk was asked for. Instants are the cluster's. */
+  /** The requests to the disk. Instants are the cluster's. */
   readonly log: DiskLog
   /** The instant at which the work began. */
   readonly begin: number
@@ -47,7 +47,7 @@ export interface CheckRun {
   readonly code: number | undefined
   /** Lines of the port for reports. */
   readonly reports: readonly string[]
-  /** The last parts of its outputs, in base64. */
+  /** The last lines of its outputs. */
   readonly output: readonly string[]
 }
 
@@ -107,8 +107,8 @@ const LEAST_LEFT_BYTES = 256 << 20
 const USUAL_STATE_BYTES = 4 * 2 ** 30
 /** The number of a crash test's machine. */
 const MACHINE = 0
-/** Parts of a check's output that are kept, each of up to 1 KiB, and time for a machine to unmount its disk. */
-const MOST_OUTPUT = 4
+/** Lines of a check's output that are kept, and time for a machine to unmount its disk. */
+const MOST_OUTPUT = 20
 const CATCH_NS = 60e9
 
 /** A lane in this thread. */
@@ -208,17 +208,15 @@ export class ClusterLane implements Lane, CrashLane {
     const caught = await this.#caught
     const { properties } = caught.disks.get(MACHINE) as Disk
     const disk = Disk.of(pages, properties.bytes, 0, '')
-    const reports: string[] = []
+    const [reports, output]: [string[], string[]] = [[], []]
     const { signal } = this.#stop
     const fork = await caught.fork({
       ...{ signal, disks: new Map([[MACHINE, disk]]) },
-      onEvent: ({ kind, text }) => kind === 'report' && reports.push(text),
+      onEvent: ({ kind, text }) => (kind === 'report' ? reports : kind === 'output' ? output : undefined)?.push(text),
     })
-    const output: string[] = []
     try {
       fork.guests.get(MACHINE)!.mount!(true)
-      const hear = (_: string, base64: string): void => void output.push(base64)
-      return { code: await fork.exec(machine, words, limit, hear), reports, output: output.slice(-MOST_OUTPUT) }
+      return { code: await fork.exec(machine, words, limit), reports, output: output.slice(-MOST_OUTPUT) }
     } finally {
       fork.close()
     }
@@ -227,7 +225,7 @@ export class ClusterLane implements Lane, CrashLane {
   async #catch(machine: string): Promise<Cluster> {
     const caught = await this.#root.cluster.fork({ signal: this.#stop.signal })
     caught.guests.get(MACHINE)!.mount!(false)
-    await caught.exec(machine, ['/bin/sh', '-c', ':'], CATCH_NS, () => undefined)
+    await caught.exec(machine, ['/bin/sh', '-c', ':'], CATCH_NS)
     return caught
   }
 

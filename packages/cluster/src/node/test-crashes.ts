@@ -16,7 +16,7 @@ export interface CrashTestOptions extends Pick<ClusterTestOptions, 'seed' | 'fol
 }
 
 /**
- * Loses the power of a machine at every flush of its disk, and checks what is left, by the command `retrap crash-test`.
+ * Runs `retrap crash-test`: the power of a machine goes at every flush of its disk, and a check follows.
  *
  * @throws ClusterError `ERR_FAILED` where something was lost: the message has the table, the losses, and the commands that show them
  *   again; `ERR_MACHINE` for a machine that cannot run, or work that fails without a crash

@@ -14,7 +14,7 @@ const word = (view: DataView, at: number): number => view.getUint32(at, true)
 const half = (view: DataView, at: number): number => view.getUint16(at, true)
 
 /**
- * Tells what each block holds of a disk that `makeExt4` formatted and Linux has written to since. Metadata that is committed to the
+ * Names the owner of each block of a disk in the format of `makeExt4`, to which Linux has written. Metadata that is committed to the
  * journal counts. Damaged structures are left out. The work is bounded by the number of blocks.
  *
  * @param read - gives a block of 4,096 bytes, undefined for zeros; its bytes must stay unchanged until this function returns
@@ -54,7 +54,7 @@ export function ext4Owners(read: (block: number) => Uint8Array | undefined): (bl
     }
   }
 
-  // The map grows in this loop: a folder adds what lies in it.
+  // A folder adds its files to the map in this loop.
   for (const [inode, path] of paths) {
     const [group, index] = [groups[Math.floor((inode - 1) / inodes)]!, (inode - 1) % inodes]
     const table = newest(group.table + Math.floor(index / INODES_PER_BLOCK))
