@@ -14,8 +14,8 @@ const word = (view: DataView, at: number): number => view.getUint32(at, true)
 const half = (view: DataView, at: number): number => view.getUint16(at, true)
 
 /**
- * Names the owner of each block of a disk in the format of `makeExt4`, to which Linux has written. Metadata that is committed to the
- * journal counts. Damaged structures are left out. The work is bounded by the number of blocks.
+ * Names the contents of each block of a disk from `makeExt4`, by the newest metadata: in place, or committed to the journal. Damaged
+ * structures are left out. The work is bounded by the number of blocks.
  *
  * @param read - gives a block of 4,096 bytes, undefined for zeros; its bytes must stay unchanged until this function returns
  * @returns by block: the path of a file, `/folder/`, `extents of /file`, `attributes of /file`, `inodes of /a, /b`, `journal`,
@@ -54,7 +54,7 @@ export function ext4Owners(read: (block: number) => Uint8Array | undefined): (bl
     }
   }
 
-  // A folder adds its files to the map in this loop.
+  // The map grows in this loop: a folder adds what lies in it.
   for (const [inode, path] of paths) {
     const [group, index] = [groups[Math.floor((inode - 1) / inodes)]!, (inode - 1) % inodes]
     const table = newest(group.table + Math.floor(index / INODES_PER_BLOCK))
