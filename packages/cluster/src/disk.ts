@@ -170,7 +170,7 @@ export class Disk implements BlockBackend, ClusterDisk {
     this.#draws = new Draws(seed, this.#name)
   }
 
-  /** Sets what goes wrong from now on. */
+  /** Sets the trouble from now on. */
   trouble(trouble: DiskTrouble): void {
     this.#trouble = trouble
     this.#changed()

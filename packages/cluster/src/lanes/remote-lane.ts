@@ -28,7 +28,13 @@ type LaneCall =
     }
   | { readonly do: 'run'; readonly branch: Branch }
   | { readonly do: 'stretch' | 'mend' | 'release'; readonly path: readonly Stretch[] }
-  | { readonly do: 'check'; readonly pages: DiskPages; readonly check: DiskCheck }
+  | {
+      readonly do: 'check'
+      /** Numbers of pages by their places, and pages that are told for the first time. */
+      readonly pages: ReadonlyMap<number, number>
+      readonly told: DiskPages
+      readonly check: DiskCheck
+    }
   | { readonly do: 'work' }
   | { readonly do: 'close' }
 
@@ -36,6 +42,9 @@ type LaneCall =
 export class RemoteLane implements Lane, CrashLane {
   readonly #client: ThreadClient
   readonly #stop: () => void
+  /** Numbers of the pages that the other thread knows: most disks have most of them. */
+  readonly #told = new WeakMap<Uint8Array, number>()
+  #count = 0
   /** See {@link Lane.begin}. */
   readonly begin: number
 
@@ -101,7 +110,15 @@ export class RemoteLane implements Lane, CrashLane {
 
   /** See {@link CrashLane.check}. */
   check(pages: DiskPages, check: DiskCheck): Promise<CheckRun> {
-    return this.#client.ask<CheckRun>({ do: 'check', pages, check } satisfies LaneCall)
+    const told = new Map<number, Uint8Array>()
+    const numberOf = (page: Uint8Array): number => {
+      const number = this.#told.get(page) ?? this.#count++
+      if (!this.#told.has(page)) told.set(number, page)
+      this.#told.set(page, number)
+      return number
+    }
+    const numbers = new Map([...pages].map(([at, page]) => [at, numberOf(page)]))
+    return this.#client.ask<CheckRun>({ do: 'check', pages: numbers, told, check } satisfies LaneCall)
   }
 
   /** See {@link Lane.release}. */
@@ -119,6 +136,7 @@ export class RemoteLane implements Lane, CrashLane {
 export function serveLane(port: ThreadPort, host: ClusterHost): void {
   const stop = new AbortController()
   let lane: ClusterLane | undefined
+  const known = new Map<number, Uint8Array>()
   const answer = async (call: Exclude<LaneCall, { readonly do: 'close' }>): Promise<object> => {
     if (call.do === 'start') {
       const { description, seed, stateBytes } = call
@@ -127,7 +145,11 @@ export function serveLane(port: ThreadPort, host: ClusterHost): void {
     }
     if (call.do === 'run') return lane!.run(call.branch)
     if (call.do === 'work') return lane!.work()
-    if (call.do === 'check') return lane!.check(call.pages, call.check)
+    if (call.do === 'check') {
+      for (const [number, page] of call.told) known.set(number, page)
+      const pages = new Map([...call.pages].map(([at, number]) => [at, known.get(number)!]))
+      return lane!.check(pages, call.check)
+    }
     if (call.do === 'stretch') return lane!.stretch(call.path)
     if (call.do === 'mend') return lane!.mend(call.path)
     lane!.release(call.path)

@@ -41,7 +41,7 @@ export function addCrashTest(program: Command, outputs: ClusterOutputs, report: 
     .option('-e, --env <name=value>', 'a variable of both (repeatable)', asIs)
     .option('-u, --user <uid:gid>', 'numbers or names in the guest (default: root)')
     .option('-m, --memory <size>', 'memory of the machine', '256M')
-    .option('--disk <size>', 'size of the disk', '64M')
+    .option('--disk <size>', 'size of the disk', '32M')
     .option('--seed <number>', 'what random draws follow from', wholeFrom('--seed', 0, 2 ** 32 - 1), 1)
     .addOption(new Option('--tear <bytes>', 'what the disk writes as a whole').choices(['512', '4096']).default('4096'))
     .option('--for <time>', 'how long to look, from the end of the work on', parseSeconds('--for'), 600_000)
