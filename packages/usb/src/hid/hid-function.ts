@@ -1,5 +1,5 @@
-import { Instant, Stateful, type Timer } from '@retrap/device'
-import type { UsbDescription, UsbPort, UsbRefusal, UsbSetup } from '../usb-device.ts'
+import { type InputBackend, type InputClient, type InputEvent, Instant, Stateful, type Timer } from '@retrap/device'
+import type { HidOptions, UsbDescription, UsbDevice, UsbPort, UsbRefusal, UsbSetup } from '../usb-device.ts'
 
 /** The endpoint that reports go by. */
 const REPORTS = 0x81
@@ -31,6 +31,8 @@ export interface HidOptionsOfFunction {
   readonly reports: Uint8Array
   /** The boot protocol of a keyboard (1) or a mouse (2); 0: the interface has none. */
   readonly boot: 0 | 1 | 2
+  /** The positions that a pointer's events have. */
+  readonly pointer?: 'absolute' | 'relative'
   /** The present state as a report, which consumes no events. */
   current(): Uint8Array
   /** Takes the next report. @returns null if nothing has changed */
@@ -40,7 +42,7 @@ export interface HidOptionsOfFunction {
 }
 
 /** The description of a human interface device whose reports have up to eight bytes. */
-export function hidDescription(
+function hidDescription(
   product: string,
   serialNumber: string | undefined,
   { reports, boot }: Pick<HidOptionsOfFunction, 'reports' | 'boot'>,
@@ -175,5 +177,52 @@ export class HidFunction extends Stateful {
     this.#timer?.cancel()
     super.reset()
     this.#sent.set({ lo: 0, hi: 0 })
+  }
+}
+
+/** A human interface device between its back end and its port. */
+export abstract class HidDevice extends Stateful implements UsbDevice, InputClient {
+  readonly name: string
+  readonly description: UsbDescription
+  protected readonly backend: InputBackend
+  protected readonly hid: HidFunction
+  protected isConfigured = false
+  readonly #pointer: HidOptionsOfFunction['pointer']
+
+  constructor(
+    product: string,
+    { name, input, serialNumber }: HidOptions & { readonly name: string },
+    intervalMs: number,
+    options: HidOptionsOfFunction,
+  ) {
+    super()
+    this.name = name
+    this.backend = input
+    this.description = hidDescription(product, serialNumber, options, intervalMs)
+    this.hid = new HidFunction(options)
+    this.#pointer = options.pointer
+  }
+
+  attach(port: UsbPort): void {
+    this.hid.attach(port)
+    this.backend.connect(this)
+  }
+
+  abstract input(events: readonly InputEvent[]): number
+
+  control(setup: UsbSetup, data: Uint8Array): Uint8Array | UsbRefusal {
+    return this.hid.control(setup, data)
+  }
+
+  in(_address: number, length: number): Uint8Array | UsbRefusal {
+    return this.hid.in(length)
+  }
+
+  /** Events go to the device while it is configured. */
+  configured(configuration: number): void {
+    this.isConfigured = configuration !== 0
+    this.backend.setActive?.(this.isConfigured)
+    if (this.#pointer !== undefined) this.backend.setPointer?.(this.isConfigured ? this.#pointer : 'none')
+    if (this.isConfigured) this.backend.ready()
   }
 }

@@ -1,6 +1,6 @@
-import { type InputBackend, type InputClient, type InputEvent, Stateful } from '@retrap/device'
-import type { HidOptions, UsbDescription, UsbDevice, UsbPort, UsbRefusal, UsbSetup } from '../usb-device.ts'
-import { hidDescription, HidFunction, REPORT_BYTES } from './hid-function.ts'
+import type { InputEvent } from '@retrap/device'
+import type { HidOptions } from '../usb-device.ts'
+import { HidDevice, type HidFunction, REPORT_BYTES } from './hid-function.ts'
 
 const INTERVAL_MS = 8
 const FIRST_MODIFIER = 0xe0
@@ -31,13 +31,7 @@ const REPORT_DESCRIPTOR = Uint8Array.of(
 )
 
 /** A USB keyboard with the boot protocol, lamps and idle rates. */
-export class UsbKeyboard extends Stateful implements UsbDevice, InputClient {
-  /** Names the device in errors and snapshots. */
-  readonly name: string
-  /** The device's USB description. */
-  readonly description: UsbDescription
-  readonly #input: InputBackend
-  readonly #hid: HidFunction
+export class UsbKeyboard extends HidDevice {
   #reports: Uint8Array[] = []
   readonly #r = this.keeps(
     {
@@ -51,44 +45,33 @@ export class UsbKeyboard extends Stateful implements UsbDevice, InputClient {
         reset: (): void => void (this.#reports = []),
       },
       leds: 0,
-      hid: (): HidFunction => this.#hid,
+      hid: (): HidFunction => this.hid,
     },
     { settled: (): void => (this.#r.leds === this.#shown ? undefined : this.#setLeds(this.#r.leds)) },
   )
   /** The lamps that the host shows. */
   #shown = 0
-  #configured = false
 
-  constructor({ input, name = 'usb-kbd', serialNumber }: HidOptions) {
-    super()
-    this.name = name
-    this.#input = input
-    const options = { reports: REPORT_DESCRIPTOR, boot: 1 } as const
-    this.description = hidDescription('USB Keyboard', serialNumber, options, INTERVAL_MS)
-    this.#hid = new HidFunction({
-      ...options,
+  constructor({ name = 'usb-kbd', ...options }: HidOptions) {
+    super('USB Keyboard', { ...options, name }, INTERVAL_MS, {
+      reports: REPORT_DESCRIPTOR,
+      boot: 1,
       current: () => this.#report(),
       take: () => this.#take(),
       output: ([leds = 0]) => this.#setLeds(leds),
     })
   }
 
-  /** Plugs the keyboard in. */
-  attach(port: UsbPort): void {
-    this.#hid.attach(port)
-    this.#input.connect(this)
-  }
-
   /** Takes key events while the host polls the keyboard; one report each. */
   input(events: readonly InputEvent[]): number {
-    if (!this.#configured) return 0
+    if (!this.isConfigured) return 0
     let taken = 0
     for (const event of events) {
       if (this.#reports.length >= MOST_REPORTS) break
       taken++
       if (event.kind === 'key') this.#press(event.usage, event.down)
     }
-    if (this.#reports.length > 0) this.#hid.changed()
+    if (this.#reports.length > 0) this.hid.changed()
     return taken
   }
 
@@ -112,30 +95,13 @@ export class UsbKeyboard extends Stateful implements UsbDevice, InputClient {
 
   #take(): Uint8Array | null {
     const report = this.#reports.shift() ?? null
-    if (report !== null && this.#reports.length === 0) this.#input.ready()
+    if (report !== null && this.#reports.length === 0) this.backend.ready()
     return report
   }
 
   #setLeds(leds: number): void {
     this.#r.leds = leds
     this.#shown = leds
-    this.#input.setLeds?.({ numLock: (leds & 1) !== 0, capsLock: (leds & 2) !== 0, scrollLock: (leds & 4) !== 0 })
-  }
-
-  /** Handles the requests of the HID class. */
-  control(setup: UsbSetup, data: Uint8Array): Uint8Array | UsbRefusal {
-    return this.#hid.control(setup, data)
-  }
-
-  /** The next report. */
-  in(_address: number, length: number): Uint8Array | UsbRefusal {
-    return this.#hid.in(length)
-  }
-
-  /** Keys go to the keyboard while it is configured. */
-  configured(configuration: number): void {
-    this.#configured = configuration !== 0
-    this.#input.setActive?.(this.#configured)
-    if (this.#configured) this.#input.ready()
+    this.backend.setLeds?.({ numLock: (leds & 1) !== 0, capsLock: (leds & 2) !== 0, scrollLock: (leds & 4) !== 0 })
   }
 }

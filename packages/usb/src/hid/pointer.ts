@@ -1,6 +1,6 @@
-import { type InputBackend, type InputClient, type InputEvent, Stateful } from '@retrap/device'
-import type { HidOptions, UsbDescription, UsbDevice, UsbPort, UsbRefusal, UsbSetup } from '../usb-device.ts'
-import { hidDescription, HidFunction } from './hid-function.ts'
+import type { InputEvent } from '@retrap/device'
+import type { HidOptions } from '../usb-device.ts'
+import { HidDevice } from './hid-function.ts'
 
 /** Options of {@link UsbPointer}. */
 export interface UsbPointerOptions extends HidOptions {
@@ -62,28 +62,21 @@ const place = (value: number): number => Math.max(0, Math.min(MOST_PLACE, Math.r
  * A USB mouse with the boot protocol, or a tablet, which reports absolute positions, so that a window need not capture
  * the mouse. Each has five buttons and two wheels.
  */
-export class UsbPointer extends Stateful implements UsbDevice, InputClient {
-  /** Names the device in errors and snapshots. */
-  readonly name: string
-  /** The device's USB description. */
-  readonly description: UsbDescription
-  readonly #hid: HidFunction
-  readonly #input: InputBackend
+export class UsbPointer extends HidDevice {
   readonly #isTablet: boolean
   /** The last state. */
   #now: Motion = STILL
   #waiting: Motion[] = []
-  #configured = false
 
-  constructor({ kind, input, name = `usb-${kind}`, serialNumber }: UsbPointerOptions) {
-    super()
+  constructor({ kind, name = `usb-${kind}`, ...options }: UsbPointerOptions) {
     const isTablet = kind === 'tablet'
-    this.name = name
-    const options = isTablet
-      ? ({ reports: TABLET_REPORT, boot: 0 } as const)
-      : ({ reports: MOUSE_REPORT, boot: 2 } as const)
-    this.description = hidDescription(isTablet ? 'USB Tablet' : 'USB Mouse', serialNumber, options, INTERVAL_MS)
-    this.#input = input
+    super(isTablet ? 'USB Tablet' : 'USB Mouse', { ...options, name }, INTERVAL_MS, {
+      reports: isTablet ? TABLET_REPORT : MOUSE_REPORT,
+      boot: isTablet ? 0 : 2,
+      pointer: isTablet ? 'absolute' : 'relative',
+      current: () => this.#report(isTablet ? this.#now : { ...STILL, buttons: this.#now.buttons }),
+      take: () => this.#take(),
+    })
     this.#isTablet = isTablet
     this.keeps({
       version: 1,
@@ -97,31 +90,20 @@ export class UsbPointer extends Stateful implements UsbDevice, InputClient {
         restore: (waiting: readonly (readonly number[])[]): void => void (this.#waiting = waiting.map(motionOf)),
         reset: (): void => void (this.#waiting = []),
       },
-      hid: () => this.#hid,
+      hid: () => this.hid,
     })
-    this.#hid = new HidFunction({
-      ...options,
-      current: () => this.#report(this.#isTablet ? this.#now : { ...STILL, buttons: this.#now.buttons }),
-      take: () => this.#take(),
-    })
-  }
-
-  /** Plugs the pointer in. */
-  attach(port: UsbPort): void {
-    this.#hid.attach(port)
-    this.#input.connect(this)
   }
 
   /** Takes movements while the host uses the pointer. */
   input(events: readonly InputEvent[]): number {
-    if (!this.#configured) return 0
+    if (!this.isConfigured) return 0
     let taken = 0
     for (const event of events) {
       if (this.#waiting.length >= MOST_WAITING) break
       taken++
       this.#note(event)
     }
-    if (this.#waiting.length > 0) this.#hid.changed()
+    if (this.#waiting.length > 0) this.hid.changed()
     return taken
   }
 
@@ -170,7 +152,7 @@ export class UsbPointer extends Stateful implements UsbDevice, InputClient {
     const moreMotion = !this.#isTablet && (x !== 0 || y !== 0)
     if (wheel !== 0 || pan !== 0 || moreMotion) this.#waiting[0] = { buttons: first.buttons, x, y, wheel, pan }
     else this.#waiting.shift()
-    if (this.#waiting.length === 0) this.#input.ready()
+    if (this.#waiting.length === 0) this.backend.ready()
     return report
   }
 
@@ -178,25 +160,6 @@ export class UsbPointer extends Stateful implements UsbDevice, InputClient {
     const wheels = [step(wheel) & 0xff, step(pan) & 0xff]
     if (this.#isTablet) return Uint8Array.of(buttons, x & 0xff, x >>> 8, y & 0xff, y >>> 8, ...wheels)
     const report = Uint8Array.of(buttons, step(x) & 0xff, step(y) & 0xff, ...wheels)
-    return this.#hid.isBoot ? report.subarray(0, BOOT_BYTES) : report
-  }
-
-  /** Requests of the class. */
-  control(setup: UsbSetup, data: Uint8Array): Uint8Array | UsbRefusal {
-    return this.#hid.control(setup, data)
-  }
-
-  /** The next report. */
-  in(_address: number, length: number): Uint8Array | UsbRefusal {
-    return this.#hid.in(length)
-  }
-
-  /** Events go to the pointer while it is configured. */
-  configured(configuration: number): void {
-    this.#configured = configuration !== 0
-    this.#input.setActive?.(this.#configured)
-    const kind = this.#isTablet ? 'absolute' : 'relative'
-    this.#input.setPointer?.(this.#configured ? kind : 'none')
-    if (this.#configured) this.#input.ready()
+    return this.hid.isBoot ? report.subarray(0, BOOT_BYTES) : report
   }
 }
