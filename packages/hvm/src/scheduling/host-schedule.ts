@@ -28,10 +28,10 @@ export interface ScheduleLoop {
  * an answer does not come without.
  */
 export class HostSchedule {
-  readonly #domain: ScheduledDomain
-  readonly #run: RunState
-  readonly #turns: TurnRunner
-  readonly #pace: HostPace
+  protected readonly domain: ScheduledDomain
+  protected readonly run: RunState
+  protected readonly turns: TurnRunner
+  protected readonly pace: HostPace
   readonly #loop: ScheduleLoop
   /** Waits for an answer, or for anything else that wakes it. */
   waiting = false
@@ -47,10 +47,10 @@ export class HostSchedule {
   #timerSoon = false
 
   constructor(domain: ScheduledDomain, run: RunState, turns: TurnRunner, pace: HostPace, loop: ScheduleLoop) {
-    this.#domain = domain
-    this.#run = run
-    this.#turns = turns
-    this.#pace = pace
+    this.domain = domain
+    this.run = run
+    this.turns = turns
+    this.pace = pace
     this.#loop = loop
     run.onWake = this.#wake
   }
@@ -62,12 +62,12 @@ export class HostSchedule {
 
   /** Whether the run ends now. */
   get ends(): boolean {
-    return this.#run.exit !== null
+    return this.run.exit !== null
   }
 
   /** Whether a PAUSE instruction ends the vCPU's turn, for another vCPU or for events of the event loop. */
   endsAtPause(): boolean {
-    return this.#busy > 1 || this.#run.woken || this.#pace.noteSpin(this.#domain.clock)
+    return this.#busy > 1 || this.run.woken || this.pace.noteSpin(this.domain.clock)
   }
 
   readonly #wake = (): void => {
@@ -83,7 +83,7 @@ export class HostSchedule {
    * @param mayRun - the caller has nothing left to do: the vCPU runs on in its stead, if the loop waits for nothing else
    */
   answered(mayRun: boolean): void {
-    if (!mayRun || !this.waiting) return this.#run.wake()
+    if (!mayRun || !this.waiting) return this.run.wake()
     this.waiting = false
     // The vCPU is awake: continue the loop.
     this.#loop.go()
@@ -91,11 +91,11 @@ export class HostSchedule {
 
   /** Runs one turn of every vCPU with work. @returns a promise to wait for before the next round, or null */
   advance(): Promise<unknown> | null {
-    const { vcpus, invalidations, dispatch, servers, clock } = this.#domain
-    const run = this.#run
-    const turns = this.#turns
+    const { vcpus, invalidations, dispatch, servers, clock } = this.domain
+    const run = this.run
+    const turns = this.turns
     const { paravirtual } = turns
-    const pace = this.#pace
+    const pace = this.pace
     run.woken = false
     pace.unseen += ROUND_COST
     const visit = pace.lookDue && this.#lookAtTime()
@@ -157,20 +157,20 @@ export class HostSchedule {
       this.#askTurn()
       return null
     }
-    return pace.sleep(this.#msToDeadline())
+    return pace.sleep(this.msToDeadline())
   }
 
   /** Fires timers that are due. @returns whether the event loop is to have its turn */
   #lookAtTime(): boolean {
-    const { clock, timers } = this.#domain
-    clock.executing = !this.#pace.slept
+    const { clock, timers } = this.domain
+    clock.executing = !this.pace.slept
     let now = clock.now()
     clock.executing = false
-    const visit = this.#pace.look(now)
+    const visit = this.pace.look(now)
     if (now >= timers.nextDeadlineNs) {
       timers.expire()
       now = clock.now()
-      this.#pace.expired(now)
+      this.pace.expired(now)
     }
     this.#timerSoon = timers.nextDeadlineNs < now + SOON_NS
     return visit
@@ -180,7 +180,7 @@ export class HostSchedule {
   #askTurn(): void {
     if (this.#turnAsked) return
     this.#turnAsked = true
-    void this.#pace.sleep(0).then(this.#turnTaken)
+    void this.pace.sleep(0).then(this.#turnTaken)
   }
 
   /** The event loop has had its turn: where an answer is still to come, it takes more than microtasks. */
@@ -188,11 +188,11 @@ export class HostSchedule {
     this.#turnAsked = false
     if (!this.waiting) return
     this.waiting = false
-    this.#pace.sleep(this.#msToDeadline()).then(this.#loop.go, this.#loop.fail)
+    this.pace.sleep(this.msToDeadline()).then(this.#loop.go, this.#loop.fail)
   }
 
-  #msToDeadline(): number {
-    const { clock, timers } = this.#domain
+  protected msToDeadline(): number {
+    const { clock, timers } = this.domain
     const deadline = timers.nextDeadlineNs
     return deadline === Infinity ? Infinity : Math.max(0, (deadline - clock.now()) / 1e6)
   }

@@ -1,8 +1,5 @@
 import type { ThreadScheduleParts, ThreadedVcpus } from './threaded-vcpus.ts'
-import type { HostPace } from './host-pace.ts'
 import { HostSchedule } from './host-schedule.ts'
-import type { RunState, ScheduledDomain } from './run-state.ts'
-import type { TurnRunner } from './turn-runner.ts'
 
 /** Calls that are served before the event loop has its turn. */
 const MOST_CALLS = 64
@@ -19,27 +16,18 @@ const LONGEST_PARKING_MS = 30_000
  * vCPUs to stand still has all of them park first; they take turns then, as without threads.
  */
 export class ThreadSchedule extends HostSchedule {
-  readonly #domain: ScheduledDomain
-  readonly #run: RunState
-  readonly #turns: TurnRunner
-  readonly #pace: HostPace
   readonly #vcpus: ThreadedVcpus
   /** When a domain that is to stop waits no longer. */
   #until = Infinity
 
   constructor(vcpus: ThreadedVcpus, ...parts: ThreadScheduleParts) {
     super(...parts)
-    const [domain, run, turns, pace] = parts
-    this.#domain = domain
-    this.#run = run
-    this.#turns = turns
-    this.#pace = pace
     this.#vcpus = vcpus
   }
 
   /** Whether the run ends now. */
   override get ends(): boolean {
-    if (this.#run.exit === null) return false
+    if (this.run.exit === null) return false
     const late = performance.now() - this.#until
     return !this.#vcpus.areRunning || late > (this.#vcpus.areWaiting ? 0 : LONGEST_PARKING_MS - PARKING_MS)
   }
@@ -52,10 +40,10 @@ export class ThreadSchedule extends HostSchedule {
 
   /** Whether something needs the vCPUs parked. */
   get #isPauseWanted(): boolean {
-    const { memoryChanges } = this.#domain
-    const { asleep, debug, watch } = this.#turns
+    const { memoryChanges } = this.domain
+    const { asleep, debug, watch } = this.turns
     return (
-      this.#run.exit !== null ||
+      this.run.exit !== null ||
       this.#vcpus.isPauseRequested ||
       memoryChanges.isWaiting ||
       asleep ||
@@ -68,16 +56,16 @@ export class ThreadSchedule extends HostSchedule {
   override advance(): Promise<unknown> | null {
     const vcpus = this.#vcpus
     if (!vcpus.areRunning) {
-      if (this.#run.areThreadsRunning) this.#parked()
+      if (this.run.areThreadsRunning) this.#parked()
       // A thread may end, or not start, while no vCPU runs.
       if (vcpus.failure !== null) this.#fail(vcpus.failure)
       if (this.#isPauseWanted || !vcpus.mayResume()) return super.advance()
-      this.#run.areThreadsRunning = true
+      this.run.areThreadsRunning = true
       vcpus.resume()
     }
-    const run = this.#run
+    const run = this.run
     run.woken = false
-    const { servers, clock, timers } = this.#domain
+    const { servers, clock, timers } = this.domain
     for (let i = 0; i < servers.length; i++) servers[i]!.pump?.()
     if (clock.now() >= timers.nextDeadlineNs) timers.expire()
     let served = 0
@@ -87,28 +75,25 @@ export class ThreadSchedule extends HostSchedule {
       if (run.exit !== null) this.#until = Math.min(this.#until, performance.now() + PARKING_MS)
       vcpus.kick()
     }
-    return this.#pace.sleep(run.woken || served >= MOST_CALLS ? 0 : this.#msToDeadline())
+    return this.pace.sleep(run.woken || served >= MOST_CALLS ? 0 : this.msToDeadline())
   }
 
   /** All vCPUs have parked. */
   #parked(): void {
     this.#vcpus.isPauseRequested = false
-    this.#run.areThreadsRunning = false
-    this.#domain.memoryChanges.stopped()
+    this.run.areThreadsRunning = false
+    this.domain.memoryChanges.stopped()
     super.begin()
   }
 
   #fail({ vcpu, reason, error }: NonNullable<ThreadedVcpus['failure']>): void {
     this.#vcpus.failure = null
-    if (reason === 'shutdown') this.#run.stop({ reason: 'vcpu-shutdown', vcpu })
-    else this.#run.stop({ reason: 'internal-error', vcpu, error })
+    if (reason === 'shutdown') this.run.stop({ reason: 'vcpu-shutdown', vcpu })
+    else this.run.stop({ reason: 'internal-error', vcpu, error })
   }
 
-  #msToDeadline(): number {
-    const { clock, timers } = this.#domain
+  protected override msToDeadline(): number {
     const left = this.#until - performance.now()
-    const deadline = timers.nextDeadlineNs
-    const ms = deadline === Infinity ? Infinity : Math.max(0, (deadline - clock.now()) / 1e6)
-    return Math.min(ms, left > 0 ? left : LOOK_AGAIN_MS)
+    return Math.min(super.msToDeadline(), left > 0 ? left : LOOK_AGAIN_MS)
   }
 }
