@@ -4,7 +4,7 @@ import type {
   DeviceMemory,
   Dma,
   InterruptLine,
-  MemoryMode,
+  OwnedMemory,
   OwnedMemoryOptions,
   PciFunctionState,
   Timer,
@@ -42,31 +42,14 @@ export interface MemoryPlacement {
  *
  * With asynchronous forms the bytes are in another process: `view` is null and synchronous forms throw.
  */
-export interface PlatformMemory {
-  /** The bytes, if this process can access them. */
-  readonly view: Uint8Array | null
+export interface PlatformMemory
+  extends
+    Pick<OwnedMemory, 'view' | 'setMode' | 'read' | 'write' | 'modified' | 'logWrites' | 'takeDirty'>,
+    Partial<Pick<OwnedMemory, 'readAsync' | 'writeAsync' | 'takeDirtyAsync'>> {
   /** Where a Worker that shares the machine's memory finds the bytes; absent without such memory. */
   readonly location?: number
-  /** Switches between memory and trapped access. */
-  setMode(mode: MemoryMode): void
   /** Shows `bytes` of it from `offset` on at a guest-physical address, where the guest has nothing. */
   place(gpa: number, offset: number, bytes: number): MemoryPlacement
-  /** Copies out. */
-  read(offset: number, into: Uint8Array): void
-  /** Copies bytes into the memory. */
-  write(offset: number, from: Uint8Array): void
-  /** The model has written through `view`. */
-  modified(offset: number, bytes: number): void
-  /** Copies bytes out of the memory, by message. */
-  readAsync?(offset: number, into: Uint8Array): Promise<void>
-  /** Copies bytes into the memory, by message. */
-  writeAsync?(offset: number, from: Uint8Array): Promise<void>
-  /** Begins or ends the log of written pages. */
-  logWrites(on: boolean): void
-  /** Reads and clears which pages have been written. */
-  takeDirty(offset: number, bytes: number, into: Uint32Array): number
-  /** Reads and clears, by message, which pages have been written. */
-  takeDirtyAsync?(offset: number, bytes: number, into: Uint32Array): Promise<number>
   /** Gives the memory back. */
   free(): void
 }
