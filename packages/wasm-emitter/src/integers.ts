@@ -1,7 +1,6 @@
 import type { ByteWriter } from './bytes.ts'
 import { check } from './checks.ts'
 import { COMPARE_64, FOLD_32, FOLD_64, type Comparison } from './folding.ts'
-import { compareLow } from './low-comparisons.ts'
 import type { NumericOp } from './opcodes.ts'
 import { apply, checkEmit, Value, type Emit } from './value.ts'
 
@@ -15,8 +14,75 @@ export type I64Like = I64 | bigint | number
 /** Stands for the instructions of constants, which the value itself determines: most values are constants. */
 const CONSTANT: Emit = () => undefined
 
+type Division = `${'div' | 'rem'}_${'u' | 's'}`
+
+/** The operations on both widths that differ in nothing else. */
+abstract class Integer<T extends 'i32' | 'i64', Like, Self extends Integer<T, Like, Self>> extends Value<T> {
+  /** Makes a quotient or remainder, which is never folded: the trap on zero belongs to run time. */
+  protected abstract divide(op: Division, other: Like): Self
+  /** Makes the result of a comparison, 0 or 1. */
+  protected abstract compare(comparison: Comparison, other: Like): I32
+
+  /** Divides unsigned numbers; traps on a divisor of 0. */
+  divU(other: Like): Self {
+    return this.divide('div_u', other)
+  }
+  /** Divides signed numbers; traps on a divisor of 0 and on overflow. */
+  divS(other: Like): Self {
+    return this.divide('div_s', other)
+  }
+  /** Gives the remainder of unsigned numbers; traps on a divisor of 0. */
+  remU(other: Like): Self {
+    return this.divide('rem_u', other)
+  }
+  /** Gives the remainder of signed numbers; traps on a divisor of 0. */
+  remS(other: Like): Self {
+    return this.divide('rem_s', other)
+  }
+  /** Returns 1 if both values are equal, otherwise 0. */
+  eq(other: Like): I32 {
+    return this.compare('eq', other)
+  }
+  /** Returns 1 if the values differ, otherwise 0. */
+  ne(other: Like): I32 {
+    return this.compare('ne', other)
+  }
+  /** Returns 1 if this value is less than `other`, signed; otherwise 0. */
+  ltS(other: Like): I32 {
+    return this.compare('lt_s', other)
+  }
+  /** Returns 1 if this value is less than `other`, unsigned; otherwise 0. */
+  ltU(other: Like): I32 {
+    return this.compare('lt_u', other)
+  }
+  /** Returns 1 if this value is greater than `other`, signed; otherwise 0. */
+  gtS(other: Like): I32 {
+    return this.compare('gt_s', other)
+  }
+  /** Returns 1 if this value is greater than `other`, unsigned; otherwise 0. */
+  gtU(other: Like): I32 {
+    return this.compare('gt_u', other)
+  }
+  /** Returns 1 if this value is at most `other`, signed; otherwise 0. */
+  leS(other: Like): I32 {
+    return this.compare('le_s', other)
+  }
+  /** Returns 1 if this value is at most `other`, unsigned; otherwise 0. */
+  leU(other: Like): I32 {
+    return this.compare('le_u', other)
+  }
+  /** Returns 1 if this value is at least `other`, signed; otherwise 0. */
+  geS(other: Like): I32 {
+    return this.compare('ge_s', other)
+  }
+  /** Returns 1 if this value is at least `other`, unsigned; otherwise 0. */
+  geU(other: Like): I32 {
+    return this.compare('ge_u', other)
+  }
+}
+
 /** A 32-bit integer. Signedness belongs to the operation, as in WebAssembly. */
-export class I32 extends Value<'i32'> {
+export class I32 extends Integer<'i32', I32Like, I32> {
   readonly #emit: Emit
   /** The value as a signed number, if known at generation time. */
   readonly known: number | undefined
@@ -51,6 +117,16 @@ export class I32 extends Value<'i32'> {
     return new I32(apply(op, this, right))
   }
 
+  /** Makes a quotient or remainder. */
+  protected divide(op: Division, other: I32Like): I32 {
+    return new I32(apply(`i32.${op}`, this, I32.of(other)))
+  }
+
+  /** Makes the result of a comparison. */
+  protected compare(comparison: Comparison, other: I32Like): I32 {
+    return compareWords(comparison, this, I32.of(other))
+  }
+
   /** Adds, modulo 2^32. */
   add(other: I32Like): I32 {
     const right = I32.of(other)
@@ -67,22 +143,6 @@ export class I32 extends Value<'i32'> {
   mul(other: I32Like): I32 {
     const right = I32.of(other)
     return right.known === 1 ? this : this.#binary('i32.mul', right)
-  }
-  /** Division and remainder are never folded: the trap on zero belongs to run time. */
-  divU(other: I32Like): I32 {
-    return new I32(apply('i32.div_u', this, I32.of(other)))
-  }
-  /** Divides signed numbers; traps on a divisor of 0 and on overflow. */
-  divS(other: I32Like): I32 {
-    return new I32(apply('i32.div_s', this, I32.of(other)))
-  }
-  /** Gives the remainder of unsigned numbers; traps on a divisor of 0. */
-  remU(other: I32Like): I32 {
-    return new I32(apply('i32.rem_u', this, I32.of(other)))
-  }
-  /** Gives the remainder of signed numbers; traps on a divisor of 0. */
-  remS(other: I32Like): I32 {
-    return new I32(apply('i32.rem_s', this, I32.of(other)))
   }
   /** Combines the bits by AND. */
   and(other: I32Like): I32 {
@@ -126,47 +186,6 @@ export class I32 extends Value<'i32'> {
   rotr(other: I32Like): I32 {
     return this.#binary('i32.rotr', other)
   }
-  /** Returns 1 if both values are equal, otherwise 0. */
-  eq(other: I32Like): I32 {
-    return this.#binary('i32.eq', other)
-  }
-  /** Returns 1 if the values differ, otherwise 0. */
-  ne(other: I32Like): I32 {
-    return this.#binary('i32.ne', other)
-  }
-  /** Returns 1 if this value is less than `other`, signed; otherwise 0. */
-  ltS(other: I32Like): I32 {
-    return this.#binary('i32.lt_s', other)
-  }
-  /** Returns 1 if this value is less than `other`, unsigned; otherwise 0. */
-  ltU(other: I32Like): I32 {
-    if (I32.of(other).known === 0) return I32.of(0)
-    return this.#binary('i32.lt_u', other)
-  }
-  /** Returns 1 if this value is greater than `other`, signed; otherwise 0. */
-  gtS(other: I32Like): I32 {
-    return this.#binary('i32.gt_s', other)
-  }
-  /** Returns 1 if this value is greater than `other`, unsigned; otherwise 0. */
-  gtU(other: I32Like): I32 {
-    return this.#binary('i32.gt_u', other)
-  }
-  /** Returns 1 if this value is at most `other`, signed; otherwise 0. */
-  leS(other: I32Like): I32 {
-    return this.#binary('i32.le_s', other)
-  }
-  /** Returns 1 if this value is at most `other`, unsigned; otherwise 0. */
-  leU(other: I32Like): I32 {
-    return this.#binary('i32.le_u', other)
-  }
-  /** Returns 1 if this value is at least `other`, signed; otherwise 0. */
-  geS(other: I32Like): I32 {
-    return this.#binary('i32.ge_s', other)
-  }
-  /** Returns 1 if this value is at least `other`, unsigned; otherwise 0. */
-  geU(other: I32Like): I32 {
-    return this.#binary('i32.ge_u', other)
-  }
   #unary(op: keyof typeof FOLD_32): I32 {
     return this.known === undefined ? new I32(apply(op, this)) : I32.of(FOLD_32[op](this.known, 0))
   }
@@ -206,8 +225,21 @@ export class I32 extends Value<'i32'> {
   }
 }
 
+function compareWords(comparison: Comparison, left: I32, right: I32): I32 {
+  const op = `i32.${comparison}` as const
+  if (left.known !== undefined && right.known !== undefined) return I32.of(FOLD_32[op](left.known, right.known))
+  return comparison === 'lt_u' && right.known === 0 ? I32.of(0) : new I32(apply(op, left, right))
+}
+
 const SIGNED = 1
 const UNSIGNED = 2
+/** Comparisons by another name for zero-extended values, none of which is negative. */
+const OF_UNSIGNED: Readonly<Partial<Record<Comparison, Comparison>>> = {
+  lt_s: 'lt_u',
+  gt_s: 'gt_u',
+  le_s: 'le_u',
+  ge_s: 'ge_u',
+}
 
 /** Facts about a 64-bit integer that 32 bits determine. */
 export interface Extended {
@@ -218,7 +250,7 @@ export interface Extended {
 }
 
 /** A 64-bit integer. */
-export class I64 extends Value<'i64'> {
+export class I64 extends Integer<'i64', I64Like, I64> {
   readonly #emit: Emit
   readonly #lower: (() => I32) | undefined
   /** The value as a signed bigint, if known at generation time. */
@@ -288,14 +320,20 @@ export class I64 extends Value<'i64'> {
     return new I64(apply(op, this, right), undefined, { low, extension })
   }
   /** Compares the low 32 bits of extensions of the same kind: these determine the result. */
-  #compare(comparison: Comparison, other: I64Like): I32 {
+  protected compare(comparison: Comparison, other: I64Like): I32 {
     const right = I64.of(other)
     if (this.known !== undefined && right.known !== undefined)
       return I32.of(+COMPARE_64[comparison](this.known, right.known))
     const [a, b] = [this.extended, right.extended]
     const extension = (a?.extension ?? 0) & (b?.extension ?? 0)
     if (a === undefined || b === undefined || extension === 0) return new I32(apply(`i64.${comparison}`, this, right))
-    return compareLow(comparison, (extension & SIGNED) !== 0, a.low, b.low)
+    const isSigned = (extension & SIGNED) !== 0
+    return compareWords(isSigned ? comparison : (OF_UNSIGNED[comparison] ?? comparison), a.low, b.low)
+  }
+
+  /** Makes a quotient or remainder. */
+  protected divide(op: Division, other: I64Like): I64 {
+    return new I64(apply(`i64.${op}`, this, I64.of(other)))
   }
 
   /** Adds, modulo 2^64. */
@@ -314,22 +352,6 @@ export class I64 extends Value<'i64'> {
   mul(other: I64Like): I64 {
     const right = I64.of(other)
     return right.known === 1n ? this : this.#binary('i64.mul', right, () => this.toI32().mul(right.toI32()))
-  }
-  /** Divides unsigned numbers; traps on a divisor of 0. */
-  divU(other: I64Like): I64 {
-    return new I64(apply('i64.div_u', this, I64.of(other)))
-  }
-  /** Divides signed numbers; traps on a divisor of 0 and on overflow. */
-  divS(other: I64Like): I64 {
-    return new I64(apply('i64.div_s', this, I64.of(other)))
-  }
-  /** Gives the remainder of unsigned numbers; traps on a divisor of 0. */
-  remU(other: I64Like): I64 {
-    return new I64(apply('i64.rem_u', this, I64.of(other)))
-  }
-  /** Gives the remainder of signed numbers; traps on a divisor of 0. */
-  remS(other: I64Like): I64 {
-    return new I64(apply('i64.rem_s', this, I64.of(other)))
   }
   /** Combines the bits by AND. */
   and(other: I64Like): I64 {
@@ -399,46 +421,6 @@ export class I64 extends Value<'i64'> {
   eqz(): I32 {
     if (this.known !== undefined) return I32.of(+(this.known === 0n))
     return this.extended === undefined ? new I32(apply('i64.eqz', this)) : this.extended.low.eqz()
-  }
-  /** Returns 1 if both values are equal, otherwise 0. */
-  eq(other: I64Like): I32 {
-    return this.#compare('eq', other)
-  }
-  /** Returns 1 if the values differ, otherwise 0. */
-  ne(other: I64Like): I32 {
-    return this.#compare('ne', other)
-  }
-  /** Returns 1 if this value is less than `other`, signed; otherwise 0. */
-  ltS(other: I64Like): I32 {
-    return this.#compare('lt_s', other)
-  }
-  /** Returns 1 if this value is less than `other`, unsigned; otherwise 0. */
-  ltU(other: I64Like): I32 {
-    return this.#compare('lt_u', other)
-  }
-  /** Returns 1 if this value is greater than `other`, signed; otherwise 0. */
-  gtS(other: I64Like): I32 {
-    return this.#compare('gt_s', other)
-  }
-  /** Returns 1 if this value is greater than `other`, unsigned; otherwise 0. */
-  gtU(other: I64Like): I32 {
-    return this.#compare('gt_u', other)
-  }
-  /** Returns 1 if this value is at most `other`, signed; otherwise 0. */
-  leS(other: I64Like): I32 {
-    return this.#compare('le_s', other)
-  }
-  /** Returns 1 if this value is at most `other`, unsigned; otherwise 0. */
-  leU(other: I64Like): I32 {
-    return this.#compare('le_u', other)
-  }
-  /** Returns 1 if this value is at least `other`, signed; otherwise 0. */
-  geS(other: I64Like): I32 {
-    return this.#compare('ge_s', other)
-  }
-  /** Returns 1 if this value is at least `other`, unsigned; otherwise 0. */
-  geU(other: I64Like): I32 {
-    return this.#compare('ge_u', other)
   }
   /** Counts the zeros above the highest 1. */
   clz(): I64 {
