@@ -98,13 +98,7 @@ export class LogDirty {
    * @returns number of dirty frames
    */
   peek(into: Uint32Array): number {
-    let dirty = 0
-    for (let word = 0; word < this.#words(); word++) {
-      const bits = Atomics.load(this.#bits, word)
-      into[word] = bits
-      dirty += ones(bits)
-    }
-    return dirty
+    return this.#copy(into, false)
   }
 
   /**
@@ -116,7 +110,7 @@ export class LogDirty {
    * dirty frames stay dirty
    */
   take(into: Uint32Array): number {
-    const dirty = this.#exchange(into)
+    const dirty = this.#copy(into, true)
     if (dirty === 0 || !this.#running) return dirty
     try {
       if (this.#changed) this.#logAnew(into)
@@ -129,10 +123,10 @@ export class LogDirty {
     return dirty
   }
 
-  #exchange(into: Uint32Array): number {
+  #copy(into: Uint32Array, clears: boolean): number {
     let dirty = 0
     for (let word = 0; word < this.#words(); word++) {
-      const bits = Atomics.exchange(this.#bits, word, 0)
+      const bits = clears ? Atomics.exchange(this.#bits, word, 0) : Atomics.load(this.#bits, word)
       into[word] = bits
       dirty += ones(bits)
     }
