@@ -17,6 +17,12 @@ const le = (value: number, bytes: number): number[] => {
   return out
 }
 
+const maskOf = (irqs: readonly number[]): number[] =>
+  le(
+    irqs.reduce((mask, irq) => mask | (1 << irq), 0),
+    2,
+  )
+
 /** An end tag, whose checksum of zero means "treat as valid". */
 const END = [0x79, 0] as const
 
@@ -32,25 +38,12 @@ export function ioPorts(base: number, length: number): number[] {
 
 /** `IRQNoFlags () { irq … }`: edge-triggered, active high, exclusive. */
 export function irqNoFlags(...irqs: readonly number[]): number[] {
-  return [
-    0x22,
-    ...le(
-      irqs.reduce((mask, irq) => mask | (1 << irq), 0),
-      2,
-    ),
-  ]
+  return [0x22, ...maskOf(irqs)]
 }
 
 /** `IRQ (Level, ActiveLow, Shared) { irq … }`, the form that PCI links use. */
 export function irqLevelShared(...irqs: readonly number[]): number[] {
-  return [
-    0x23,
-    ...le(
-      irqs.reduce((mask, irq) => mask | (1 << irq), 0),
-      2,
-    ),
-    0x18,
-  ]
+  return [0x23, ...maskOf(irqs), 0x18]
 }
 
 /** `Memory32Fixed (ReadOnly or ReadWrite, base, length)`. */
