@@ -143,37 +143,37 @@ async function query(message: Uint8Array, overTcp: boolean): Promise<Uint8Array>
   throw new NetworkError('ERR_OPEN', 'no name server answers')
 }
 
-function askByUdp(message: Uint8Array, server: SocketAddress): Promise<Uint8Array> {
+/** @param send - sends a question, and calls back with the answer or an error; it returns what closes its socket */
+function answerOf(send: (finish: (answer: Uint8Array | Error) => void) => () => void): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
-    const socket = createSocket(isIPv6(server.address) ? 'udp6' : 'udp4')
     const finish = (answer: Uint8Array | Error): void => {
       clearTimeout(timer)
-      socket.close()
+      close()
       if (answer instanceof Error) reject(answer)
       else resolve(answer)
     }
     const timer = setTimeout(() => finish(new Error('no answer')), QUERY_TIMEOUT_MS)
+    const close = send(finish)
+  })
+}
+
+const askByUdp = (message: Uint8Array, server: SocketAddress): Promise<Uint8Array> =>
+  answerOf((finish) => {
+    const socket = createSocket(isIPv6(server.address) ? 'udp6' : 'udp4')
     socket.once('error', finish)
     socket.on('message', (bytes, from) => {
       const isAnswer = from.port === server.port && bytes[0] === message[0] && bytes[1] === message[1]
       if (isAnswer) finish(bytes)
     })
     socket.send(message, server.port, server.address)
+    return () => socket.close()
   })
-}
 
 /** The length and the message go in one piece (RFC 7766 §8). */
-function askByTcp(message: Uint8Array, { address, port }: SocketAddress): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
+const askByTcp = (message: Uint8Array, { address, port }: SocketAddress): Promise<Uint8Array> =>
+  answerOf((finish) => {
     const socket = connect({ host: address, port })
     let received = Buffer.alloc(0)
-    const finish = (answer: Uint8Array | Error): void => {
-      clearTimeout(timer)
-      socket.destroy()
-      if (answer instanceof Error) reject(answer)
-      else resolve(answer)
-    }
-    const timer = setTimeout(() => finish(new Error('no answer')), QUERY_TIMEOUT_MS)
     socket.once('error', finish)
     socket.once('close', () => finish(new Error('no answer')))
     socket.on('data', (bytes) => {
@@ -182,8 +182,8 @@ function askByTcp(message: Uint8Array, { address, port }: SocketAddress): Promis
       if (received.length >= end) finish(received.subarray(2, end))
     })
     socket.write(Buffer.concat([Uint8Array.of(message.length >> 8, message.length & 0xff), message]))
+    return () => socket.destroy()
   })
-}
 
 const cannotListen = (protocol: string, { address, port }: SocketAddress, error: Error): NetworkError =>
   new NetworkError('ERR_LISTEN', `${protocol} ${address}:${port}: ${REASONS[codeOf(error)] ?? error.message}`, {
