@@ -44,22 +44,20 @@ export class ByteCursor {
 
   /** An unsigned LEB128 number; rounded from 2^53 on. */
   uleb(): number {
-    let value = 0
-    for (let shift = 0; shift < MOST_LEB_BITS; shift += 7) {
-      const byte = this.u8()
-      value += (byte & 0x7f) * 2 ** shift
-      if (byte < 0x80) return value
-    }
-    throw this.damaged(`a number of more than ${MOST_LEB_BITS} bits`)
+    return this.#leb(false)
   }
 
   /** A signed LEB128 number; rounded from 2^53 on. */
   sleb(): number {
+    return this.#leb(true)
+  }
+
+  #leb(isSigned: boolean): number {
     let value = 0
     for (let shift = 0; shift < MOST_LEB_BITS; shift += 7) {
       const byte = this.u8()
       value += (byte & 0x7f) * 2 ** shift
-      if (byte < 0x80) return (byte & 0x40) === 0 ? value : value - 2 ** (shift + 7)
+      if (byte < 0x80) return isSigned && (byte & 0x40) !== 0 ? value - 2 ** (shift + 7) : value
     }
     throw this.damaged(`a number of more than ${MOST_LEB_BITS} bits`)
   }
