@@ -62,12 +62,15 @@ function getRunstate(call: XenCall, { state }: Target, pointer: bigint): number 
   return call.copyOut(pointer, state.runstate(call.compat)) ? 0 : XenErrno.FAULT
 }
 
-function registerRunstate(call: XenCall, { state, self }: Target, pointer: bigint): number {
-  const area = call.read(ADDRESS, pointer)
-  if (area === null) return XenErrno.FAULT
-  const written = state.registerRunstateArea(area.linear, call.compat)
-  return written || !self ? 0 : XenErrno.FAULT
+function registerArea(register: 'registerRunstateArea' | 'registerTimeArea'): Operation {
+  return (call, { state, self }, pointer) => {
+    const area = call.read(ADDRESS, pointer)
+    if (area === null) return XenErrno.FAULT
+    return state[register](area.linear, call.compat) || !self ? 0 : XenErrno.FAULT
+  }
 }
+
+const registerRunstate = registerArea('registerRunstateArea')
 
 function setPeriodic(call: XenCall, { state }: Target, pointer: bigint): number {
   const set = call.read(PERIODIC, pointer)
@@ -101,13 +104,6 @@ function registerVcpuInfo(call: XenCall, { id, state, self }: Target, pointer: b
   return 0
 }
 
-function registerTime(call: XenCall, { state, self }: Target, pointer: bigint): number {
-  const area = call.read(ADDRESS, pointer)
-  if (area === null) return XenErrno.FAULT
-  const written = state.registerTimeArea(area.linear, call.compat)
-  return written || !self ? 0 : XenErrno.FAULT
-}
-
 /** By number, VCPUOP_* (public/vcpu.h). */
 const x86Operations = (x86: X86Side): readonly Operation[] => [
   (call, target, pointer) => initialise(call, target, pointer, x86),
@@ -135,7 +131,7 @@ const x86Operations = (x86: X86Side): readonly Operation[] => [
   },
   // Only a vCPU pinned to a physical processor could query its number.
   () => XenErrno.INVAL,
-  registerTime,
+  registerArea('registerTimeArea'),
 ]
 
 /** Operations that Arm guests have; all others are -EINVAL. */
