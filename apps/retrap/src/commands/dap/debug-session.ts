@@ -13,6 +13,7 @@ import {
 } from '@vscode/debugadapter'
 import type { DebugProtocol } from '@vscode/debugprotocol'
 import { CliError, explainError } from '../../errors.ts'
+import { usage } from '../../options/values.ts'
 import { Breakpoints, type Place } from './breakpoints.ts'
 import { FrameReader } from './frames.ts'
 import { Inspection } from './inspection.ts'
@@ -28,37 +29,6 @@ export type RunMachine = (
   print: (category: 'stdout' | 'console', text: string) => void,
 ) => Promise<number>
 
-/** The requests with arguments, which a client may send in any shape. */
-interface Arguments {
-  readonly initialize: DebugProtocol.InitializeRequestArguments
-  readonly launch: object
-  readonly attach: object
-  readonly stackTrace: DebugProtocol.StackTraceArguments
-  readonly scopes: DebugProtocol.ScopesArguments
-  readonly variables: DebugProtocol.VariablesArguments
-  readonly readMemory: DebugProtocol.ReadMemoryArguments
-  readonly disassemble: DebugProtocol.DisassembleArguments
-  readonly evaluate: DebugProtocol.EvaluateArguments
-  readonly dataBreakpointInfo: DebugProtocol.DataBreakpointInfoArguments
-  readonly setBreakpoints: DebugProtocol.SetBreakpointsArguments
-  readonly setFunctionBreakpoints: DebugProtocol.SetFunctionBreakpointsArguments
-  readonly setInstructionBreakpoints: DebugProtocol.SetInstructionBreakpointsArguments
-  readonly setDataBreakpoints: DebugProtocol.SetDataBreakpointsArguments
-  readonly next: StepArguments
-  readonly stepIn: StepArguments
-  readonly stepOut: StepArguments
-  readonly stepBack: StepArguments
-  readonly gotoTargets: DebugProtocol.GotoTargetsArguments
-  readonly goto: DebugProtocol.GotoArguments
-}
-
-/** Handlers of requests, which return the response's body. */
-type Handlers = { readonly [Name in keyof Arguments]: (args: Arguments[Name]) => unknown } & Readonly<
-  Record<PlainRequest, () => unknown>
->
-type PlainRequest =
-  | ('configurationDone' | 'disconnect' | 'terminate' | 'threads' | 'setExceptionBreakpoints')
-  | ('continue' | 'reverseContinue' | 'pause')
 type StepArguments = Pick<DebugProtocol.NextArguments, 'threadId' | 'granularity'>
 
 const CAPABILITIES: DebugProtocol.Capabilities = {
@@ -105,6 +75,7 @@ export class MachineSession extends DebugSession {
   #cpu = 0
   /** Places that `goto` may name. */
   readonly #places: { readonly direction: 'forwards' | 'back'; readonly addresses: readonly bigint[] }[] = []
+  /** Handlers of requests, which return the response's body. A client may send arguments in any shape. */
   readonly #handlers: ReadonlyMap<string, (args: never) => unknown>
 
   constructor(run: RunMachine) {
@@ -157,7 +128,7 @@ export class MachineSession extends DebugSession {
     const handler = this.#handlers.get(request.command)
     let next: Answer['next'] | undefined
     try {
-      if (handler === undefined) throw new CliError('ERR_USAGE', `there is no request ${request.command}`)
+      if (handler === undefined) throw usage(`there is no request ${request.command}`)
       const answer = await handler((request.arguments ?? {}) as never)
       if (answer instanceof Answer) next = answer.next
       response.body = answer instanceof Answer ? answer.body : answer
@@ -170,46 +141,48 @@ export class MachineSession extends DebugSession {
     await next?.()
   }
 
-  #table(): Handlers {
+  #table() {
     const machine = this.#machine
     return {
-      initialize: ({ linesStartAt1 }) => {
-        if (linesStartAt1 === false) throw new CliError('ERR_USAGE', 'lines are counted from 1')
+      initialize: ({ linesStartAt1 }: DebugProtocol.InitializeRequestArguments) => {
+        if (linesStartAt1 === false) throw usage('lines are counted from 1')
         return CAPABILITIES
       },
-      launch: (args) => this.#begin(args),
-      attach: (args) => this.#begin(args),
+      launch: (args: object) => this.#begin(args),
+      attach: (args: object) => this.#begin(args),
       configurationDone: () => this.#configured(),
       disconnect: () => new Answer(async () => this.shutdown()),
       terminate: () => machine.kill(),
       threads: () => this.#inspect().threads(),
-      stackTrace: (args) => this.#inspect().stackTrace(args),
-      scopes: (args) => this.#inspect().scopes(args),
-      variables: (args) => this.#inspect().variables(args),
-      readMemory: (args) => this.#inspect().readMemory(args, this.#cpu),
-      disassemble: (args) => this.#inspect().disassemble(args, this.#cpu),
-      evaluate: (args) => this.#evaluate(args),
-      dataBreakpointInfo: (args) => this.#inspect().dataBreakpointInfo(args, this.#cpu),
-      setBreakpoints: (args) => this.#setLines(args),
-      setFunctionBreakpoints: (args) => this.#setFunctions(args),
-      setInstructionBreakpoints: (args) => this.#setInstructions(args),
-      setDataBreakpoints: (args) => this.#setData(args),
+      stackTrace: (args: DebugProtocol.StackTraceArguments) => this.#inspect().stackTrace(args),
+      scopes: (args: DebugProtocol.ScopesArguments) => this.#inspect().scopes(args),
+      variables: (args: DebugProtocol.VariablesArguments) => this.#inspect().variables(args),
+      readMemory: (args: DebugProtocol.ReadMemoryArguments) => this.#inspect().readMemory(args, this.#cpu),
+      disassemble: (args: DebugProtocol.DisassembleArguments) => this.#inspect().disassemble(args, this.#cpu),
+      evaluate: (args: DebugProtocol.EvaluateArguments) => this.#evaluate(args),
+      dataBreakpointInfo: (args: DebugProtocol.DataBreakpointInfoArguments) =>
+        this.#inspect().dataBreakpointInfo(args, this.#cpu),
+      setBreakpoints: (args: DebugProtocol.SetBreakpointsArguments) => this.#setLines(args),
+      setFunctionBreakpoints: (args: DebugProtocol.SetFunctionBreakpointsArguments) => this.#setFunctions(args),
+      setInstructionBreakpoints: (args: DebugProtocol.SetInstructionBreakpointsArguments) =>
+        this.#setInstructions(args),
+      setDataBreakpoints: (args: DebugProtocol.SetDataBreakpointsArguments) => this.#setData(args),
       setExceptionBreakpoints: () => ({ breakpoints: [] }),
       continue: () => this.#go('pause', () => machine.continue(), { allThreadsContinued: true }),
       reverseContinue: () => this.#go('pause', () => machine.reverse('continue', this.#cpu)),
-      next: (args) => this.#step(args, (stepping, cpu, byLine) => stepping.over(cpu, byLine)),
-      stepIn: (args) => this.#step(args, (stepping, cpu, byLine) => stepping.into(cpu, byLine)),
-      stepOut: (args) => this.#step(args, (stepping, cpu) => stepping.out(cpu)),
-      stepBack: (args) => this.#step(args, (stepping, cpu, byLine) => stepping.back(cpu, byLine)),
+      next: (args: StepArguments) => this.#step(args, (stepping, cpu, byLine) => stepping.over(cpu, byLine)),
+      stepIn: (args: StepArguments) => this.#step(args, (stepping, cpu, byLine) => stepping.into(cpu, byLine)),
+      stepOut: (args: StepArguments) => this.#step(args, (stepping, cpu) => stepping.out(cpu)),
+      stepBack: (args: StepArguments) => this.#step(args, (stepping, cpu, byLine) => stepping.back(cpu, byLine)),
       pause: () => machine.pause(),
-      gotoTargets: (args) => this.#gotoTargets(args),
-      goto: (args) => this.#goto(args),
+      gotoTargets: (args: DebugProtocol.GotoTargetsArguments) => this.#gotoTargets(args),
+      goto: (args: DebugProtocol.GotoArguments) => this.#goto(args),
     }
   }
 
   /** Makes the machine. It stands still until the client has set its breakpoints. */
   async #begin(args: object): Promise<Answer> {
-    if (this.#launch !== undefined) throw new CliError('ERR_USAGE', 'the machine is there already')
+    if (this.#launch !== undefined) throw usage('the machine is there already')
     const launch = launchArguments(args)
     this.#names = await ProgramNames.read(launch.program, launch.sourceFolder)
     this.#launch = launch
@@ -249,7 +222,7 @@ export class MachineSession extends DebugSession {
   }
 
   #configured(): Answer {
-    if (!this.#isLaunched) throw new CliError('ERR_USAGE', 'there is no machine; launch one')
+    if (!this.#isLaunched) throw usage('there is no machine; launch one')
     return new Answer(() => this.#start())
   }
 
@@ -261,12 +234,12 @@ export class MachineSession extends DebugSession {
   }
 
   #inspect(): Inspection {
-    if (this.#machine.isRunning) throw new CliError('ERR_USAGE', 'the machine runs; pause it first')
+    if (this.#machine.isRunning) throw usage('the machine runs; pause it first')
     return new Inspection(this.#machine, this.#known())
   }
 
   #known(): ProgramNames {
-    if (this.#names === undefined) throw new CliError('ERR_USAGE', 'there is no machine yet; launch one')
+    if (this.#names === undefined) throw usage('there is no machine yet; launch one')
     return this.#names
   }
 
@@ -396,7 +369,7 @@ export class MachineSession extends DebugSession {
 
   #goto({ threadId, targetId }: DebugProtocol.GotoArguments): Answer {
     const place = this.#places[targetId - 1]
-    if (place === undefined) throw new CliError('ERR_USAGE', `there is no target ${targetId}; ask for gotoTargets`)
+    if (place === undefined) throw usage(`there is no target ${targetId}; ask for gotoTargets`)
     const cpu = this.#inspect().cpuOf(threadId)
     const stepping = new Stepping(this.#machine, this.#known())
     return this.#go('goto', () => stepping.to(place.addresses, place.direction, cpu))

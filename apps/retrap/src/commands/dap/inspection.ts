@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import type { RegisterList, ShownRegister } from '@retrap/gdb'
 import type { DebugProtocol } from '@vscode/debugprotocol'
-import { CliError } from '../../errors.ts'
+import { usage } from '../../options/values.ts'
 import { listAround } from './disassembly.ts'
 import type { MachineDebug } from './machine-debug.ts'
 import type { ProgramNames } from './program-names.ts'
@@ -44,7 +44,7 @@ export class Inspection {
   cpuOf(thread: number): number {
     const cpu = thread - 1
     if (cpu >= 0 && cpu < this.#machine.target.cpus) return cpu
-    throw new CliError('ERR_USAGE', `thread ${thread}: expected 1 to ${this.#machine.target.cpus}`)
+    throw usage(`thread ${thread}: expected 1 to ${this.#machine.target.cpus}`)
   }
 
   threads(): DebugProtocol.ThreadsResponse['body'] {
@@ -113,8 +113,7 @@ export class Inspection {
 
   readMemory(args: DebugProtocol.ReadMemoryArguments, cpu: number): DebugProtocol.ReadMemoryResponse['body'] {
     const { memoryReference, offset = 0, count } = args
-    if (!(count >= 0 && count <= MOST_BYTES))
-      throw new CliError('ERR_USAGE', `${count} bytes; expected up to ${MOST_BYTES}`)
+    if (!(count >= 0 && count <= MOST_BYTES)) throw usage(`${count} bytes; expected up to ${MOST_BYTES}`)
     const address = this.#place(memoryReference, offset)
     const bytes = new Uint8Array(count)
     const there = this.#machine.target.readMemory(cpu, address, bytes)
@@ -134,7 +133,7 @@ export class Inspection {
         Math.abs(instructionOffset) <= MOST_INSTRUCTIONS
       )
     )
-      throw new CliError('ERR_USAGE', `${instructionCount} instructions; expected up to ${MOST_INSTRUCTIONS}`)
+      throw usage(`${instructionCount} instructions; expected up to ${MOST_INSTRUCTIONS}`)
     const memory = memoryOf(this.#machine, this.#names, cpu)
     const listed = listAround(memory, this.#place(memoryReference, offset), instructionOffset, instructionCount)
     let last = ''
@@ -159,7 +158,7 @@ export class Inspection {
   /** Answers `$rax`, a name or an address. @throws CliError `ERR_USAGE` for anything else */
   evaluate(expression: string, cpu: number): DebugProtocol.EvaluateResponse['body'] {
     const found = this.#value(expression, cpu)
-    if (found === undefined) throw new CliError('ERR_USAGE', `nothing is known of '${expression.slice(0, 40)}'`)
+    if (found === undefined) throw usage(`nothing is known of '${expression.slice(0, 40)}'`)
     return { result: found.text, variablesReference: 0, memoryReference: hex(BigInt.asUintN(64, found.value)) }
   }
 
@@ -174,7 +173,7 @@ export class Inspection {
 
   /** Returns the address and size that a watchpoint would have. */
   dataBreakpointInfo(
-    args: DebugProtocol.DataBreakpointInfoArguments & { asAddress?: boolean; bytes?: number },
+    args: DebugProtocol.DataBreakpointInfoArguments,
     cpu: number,
   ): DebugProtocol.DataBreakpointInfoResponse['body'] {
     const found = this.#value(args.name, cpu)
@@ -194,7 +193,7 @@ export class Inspection {
     const { target } = this.#machine
     if (word.startsWith('$')) {
       const name = word.slice(1) === 'pc' ? target.registers.programCounter : word.slice(1)
-      if (target.registers.numberOf(name) < 0) throw new CliError('ERR_USAGE', `there is no register ${name}`)
+      if (target.registers.numberOf(name) < 0) throw usage(`there is no register ${name}`)
       const value = target.readRegister(cpu, name) ?? 0n
       return { value, text: this.#withName(value) }
     }
@@ -211,7 +210,7 @@ export class Inspection {
   /** @throws CliError `ERR_USAGE` for an unknown reference */
   #place(reference: string, offset: number): bigint {
     if (!/^(0x[\da-f]{1,16}|\d{1,20})$/i.test(reference) || !Number.isSafeInteger(offset))
-      throw new CliError('ERR_USAGE', `'${reference.slice(0, 40)}' is no address`)
+      throw usage(`'${reference.slice(0, 40)}' is no address`)
     return BigInt.asUintN(64, BigInt(reference) + BigInt(offset))
   }
 }

@@ -19,28 +19,23 @@ export interface LaunchArguments {
   readonly stopOnEntry?: boolean
 }
 
-/** Checks of values, by argument. */
-const ARGUMENTS: Readonly<
-  Record<keyof LaunchArguments, { readonly is: (value: unknown) => boolean; readonly kind: string }>
-> = {
-  recording: { is: (value) => typeof value === 'string', kind: 'a path' },
-  at: {
-    is: (value) => typeof value === 'string' || Number.isSafeInteger(value),
-    kind: 'begin, end, a mark or a number',
-  },
-  machine: { is: (value) => typeof value === 'string', kind: 'a path' },
-  args: {
-    is: (value) => Array.isArray(value) && value.every((each) => typeof each === 'string'),
-    kind: 'a list of texts',
-  },
-  program: { is: (value) => typeof value === 'string', kind: 'a path' },
-  sourceFolder: { is: (value) => typeof value === 'string', kind: 'a path' },
-  stopOnEntry: { is: (value) => typeof value === 'boolean', kind: 'true or false' },
+const isText = (value: unknown): boolean => typeof value === 'string'
+const PATH = [isText, 'a path'] as const
+
+/** A check of each argument, and what it expects. */
+const ARGUMENTS: Readonly<Record<keyof LaunchArguments, readonly [is: (value: unknown) => boolean, kind: string]>> = {
+  recording: PATH,
+  at: [(value) => isText(value) || Number.isSafeInteger(value), 'begin, end, a mark or a number'],
+  machine: PATH,
+  args: [(value) => Array.isArray(value) && value.every(isText), 'a list of texts'],
+  program: PATH,
+  sourceFolder: PATH,
+  stopOnEntry: [(value) => typeof value === 'boolean', 'true or false'],
 }
 
 /** Checks a client's arguments. @throws CliError `ERR_USAGE` */
 export function launchArguments(given: object): LaunchArguments {
-  for (const [name, { is, kind }] of Object.entries(ARGUMENTS)) {
+  for (const [name, [is, kind]] of Object.entries(ARGUMENTS)) {
     const value: unknown = (given as Record<string, unknown>)[name]
     if (value !== undefined && !is(value)) throw usage(`${name}: expected ${kind}`)
   }

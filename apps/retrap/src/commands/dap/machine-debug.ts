@@ -7,9 +7,9 @@ import {
   type WatchpointKind,
 } from '@retrap/gdb'
 import { linuxCommands, type LinuxMemory, LinuxNames } from '@retrap/symbols'
-import { CliError } from '../../errors.ts'
 import type { SessionDebugger, SessionOutput } from '../../machine/session/session-host.ts'
 import type { Machine, MachineRunner } from '../../machine/machine-contract.ts'
+import { usage } from '../../options/values.ts'
 
 /** An instruction in the answer of `who-wrote`. */
 const WRITER = /(?<= (0x[\da-f]+))(?:, (.+),)? of CPU (\d+): monitor (goto \d+)$/m
@@ -58,7 +58,7 @@ export class MachineDebug implements SessionDebugger {
       nameOf: this.#events.nameOf,
       commands: linuxCommands(() => machine),
     })
-    if (target === undefined) throw new CliError('ERR_USAGE', 'this machine has no debugger')
+    if (target === undefined) throw usage('this machine has no debugger')
     const isFirst = this.#target === undefined
     this.#target = target
     this.#machine = machine
@@ -78,7 +78,7 @@ export class MachineDebug implements SessionDebugger {
 
   async close(): Promise<void> {
     this.#hasEnded = true
-    this.#stopped?.reject(new CliError('ERR_USAGE', 'the machine has ended'))
+    this.#stopped?.reject(usage('the machine has ended'))
     this.#stopped = undefined
   }
 
@@ -101,7 +101,7 @@ export class MachineDebug implements SessionDebugger {
 
   /** @throws CliError `ERR_USAGE` before a machine was made */
   get target(): GdbTarget {
-    if (this.#target === undefined) throw new CliError('ERR_USAGE', 'there is no machine yet')
+    if (this.#target === undefined) throw usage('there is no machine yet')
     return this.#target
   }
 
@@ -150,7 +150,7 @@ export class MachineDebug implements SessionDebugger {
 
   /** @throws CliError `ERR_USAGE` for a machine without a recorded past */
   requirePast(): void {
-    if (!this.hasPast) throw new CliError('ERR_USAGE', 'only a recorded machine goes backwards')
+    if (!this.hasPast) throw usage('only a recorded machine goes backwards')
   }
 
   /** Whether the machine can go backwards. */
@@ -188,7 +188,7 @@ export class MachineDebug implements SessionDebugger {
   }
 
   #go(start: (target: GdbTarget) => void): Promise<TargetStop> {
-    if (this.#stopped !== undefined) throw new CliError('ERR_USAGE', 'the machine runs; pause it first')
+    if (this.#stopped !== undefined) throw usage('the machine runs; pause it first')
     const stopped = Promise.withResolvers<TargetStop>()
     this.#stopped = stopped
     start(this.target)

@@ -1,6 +1,6 @@
 import type { TargetStop } from '@retrap/gdb'
 import type { SourceLine } from '@retrap/symbols'
-import { CliError } from '../../errors.ts'
+import { usage } from '../../options/values.ts'
 import { instructionAt, type ListedMemory } from './disassembly.ts'
 import type { MachineDebug } from './machine-debug.ts'
 import type { ProgramNames } from './program-names.ts'
@@ -55,7 +55,7 @@ export class Stepping {
     if (caller === undefined) {
       const what =
         'the caller is not known, as no way of this code leads to a return; set a breakpoint where it is to stop'
-      throw new CliError('ERR_USAGE', what)
+      throw usage(what)
     }
     return this.#until(cpu, caller, this.#machine.stackPointer(cpu) + 1n)
   }
