@@ -2,6 +2,7 @@
 import { setTimeout } from 'node:timers/promises'
 import type { ProgramAddress } from '../../machine/devices/device-programs.ts'
 import { plainLine } from '@retrap/basics'
+import { describeThrown } from '@retrap/device/host'
 import { Conversation } from './conversation.ts'
 import { type Link, openLink } from './link.ts'
 import type { Check, Part } from './part.ts'
@@ -67,9 +68,9 @@ const BYE: Part = {
     talk.close('it was ended')
     if (end === null) {
       const seen = link.ended === null ? 'the connection is open' : 'its program runs'
-      report.fail(RULES.bye, { seen: `${seen} ${timeoutMs / 1000} s after bye`, expected: 'the end' })
+      report.fail(RULES.bye, `${seen} ${timeoutMs / 1000} s after bye`, 'the end')
     } else if (typeof end === 'object' && end.signal !== null)
-      report.fail(RULES.bye, { seen: `it ${end.how} at bye`, expected: 'an end by itself' })
+      report.fail(RULES.bye, `it ${end.how} at bye`, 'an end by itself')
     else report.ok(RULES.bye, typeof end === 'object' ? `it ${end.how}` : '')
   },
 }
@@ -97,7 +98,7 @@ export async function checkDevice(options: DeviceCheckOptions): Promise<boolean>
   const limit = globalThis.setTimeout(() => {
     isOver = true
     const seen = `the check is not at its end after ${(MOST_TIMEOUTS * timeoutMs) / 1000} s`
-    report.fail(RULES.inTime, { seen, expected: 'a server that answers sooner' })
+    report.fail(RULES.inTime, seen, 'a server that answers sooner')
     for (const talk of talks) talk.close('the time is over')
     for (const link of links) link.kill()
   }, MOST_TIMEOUTS * timeoutMs)
@@ -112,7 +113,7 @@ export async function checkDevice(options: DeviceCheckOptions): Promise<boolean>
         links.push(opened)
         return opened
       } catch (error) {
-        if (performance.now() > end) return error instanceof Error ? error.message : String(error)
+        if (performance.now() > end) return describeThrown(error)
         await setTimeout(RETRY_MS)
       }
     }
@@ -154,10 +155,10 @@ async function opening(talk: Conversation, { report, link, timeoutMs }: Check): 
   const opened = await link()
   const early = typeof opened === 'string' ? null : await endedAtOnce(opened)
   if (typeof opened === 'string') {
-    report.fail(RULES.opens, { seen: opened, expected: 'a connection' })
+    report.fail(RULES.opens, opened, 'a connection')
     talk.close('nobody takes the connection')
   } else if (early !== null) {
-    report.fail(RULES.program, { seen: early, expected: 'a program that goes on until bye' })
+    report.fail(RULES.program, early, 'a program that goes on until bye')
     talk.close(early)
   } else {
     if (opened.ended !== null) report.ok(RULES.program)
@@ -167,18 +168,17 @@ async function opening(talk: Conversation, { report, link, timeoutMs }: Check): 
     if (!isReady) {
       const rule = talk.welcome === null ? RULES.welcome : RULES.ready
       const seen = talk.over ?? `${talk.welcome === null ? 'nothing' : 'no ready'} within ${timeoutMs / 1000} s`
-      if (!report.has(rule))
-        report.fail(rule, { seen, expected: talk.welcome === null ? 'welcome, version 5' : 'ready' })
+      if (!report.has(rule)) report.fail(rule, seen, talk.welcome === null ? 'welcome, version 5' : 'ready')
       talk.close(seen)
     }
     const trouble = talk.isReady ? talk.objects.pciTrouble() : undefined
-    if (trouble !== undefined) report.fail(RULES.pci, { seen: trouble, expected: 'functions that can be made' })
+    if (trouble !== undefined) report.fail(RULES.pci, trouble, 'functions that can be made')
   }
   const functions = talk.objects.devices.flatMap((device) => device.functions)
   for (const rule of OPENING) {
     if (report.has(rule)) continue
-    if (!talk.isReady) report.skip(rule, talk.over ?? 'it was not ready')
-    else if (rule === RULES.pci && functions.length === 0) report.skip(rule, 'no device has one')
+    if (!talk.isReady) report.skip(talk.over ?? 'it was not ready', rule)
+    else if (rule === RULES.pci && functions.length === 0) report.skip('no device has one', rule)
     else report.ok(rule, rule === RULES.ready ? counted(talk) : '')
   }
 }
@@ -203,12 +203,12 @@ async function run(part: Part, talk: Conversation, check: Check, over: string | 
     if (report.has(rule)) continue
     // A session that has reached the end of the part has obeyed this rule, because each of its frames was checked.
     if (rule === RULES.quiet && over === null && talk.over === null) report.ok(rule)
-    else report.skip(rule, why)
+    else report.skip(why, rule)
   }
 }
 
 function throughout(rule: Rule, talk: Conversation, report: Report): void {
   if (report.has(rule)) return
-  if (rule === RULES.counts && !talk.wire.counts) report.skip(rule, 'welcome leaves flag 0 out')
+  if (rule === RULES.counts && !talk.wire.counts) report.skip('welcome leaves flag 0 out', rule)
   else report.ok(rule)
 }

@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
+import { describeThrown } from '@retrap/device/host'
 import {
   beyondLimits,
   type FrameKind,
@@ -97,8 +98,8 @@ export class Conversation {
   }
 
   /** Opens the session over a connection. @returns whether the server was accepted and all declarations are known */
-  async open(link: Link, hello: Partial<ProtocolFrame<'hello'>> = {}): Promise<boolean> {
-    this.connect(link, hello)
+  async open(link: Link): Promise<boolean> {
+    this.connect(link)
     await this.until(() => this.isReady)
     return this.isReady && this.over === null
   }
@@ -110,8 +111,8 @@ export class Conversation {
   }
 
   /** Waits for a condition. @returns whether it became true within a call's time limit */
-  async until(holds: () => boolean, ms: number = this.timeoutMs): Promise<boolean> {
-    const end = performance.now() + ms
+  async until(holds: () => boolean): Promise<boolean> {
+    const end = performance.now() + this.timeoutMs
     while (!holds() && this.over === null) {
       const left = end - performance.now()
       if (left <= 0) break
@@ -151,7 +152,7 @@ export class Conversation {
           ? ([RULES.stays, 'a connection until this end says bye'] as const)
           : ([RULES.ready, 'ready'] as const)
     const before = this.#open === '' ? '' : `, while this was open: ${this.#open}`
-    this.report.fail(rule, { seen: seen + before, expected })
+    this.report.fail(rule, seen + before, expected)
   }
 
   #open = ''
@@ -176,7 +177,7 @@ export class Conversation {
   }
 
   fail(rule: Rule, bytes: Uint8Array, expected: string, sentence?: string): void {
-    this.report.fail(rule, { seen: frameText(bytes), expected, ...(sentence !== undefined && { sentence }) })
+    this.report.fail(rule, frameText(bytes), expected, sentence)
   }
 
   // ---- received frames ----
@@ -236,12 +237,7 @@ export class Conversation {
     try {
       this.objects.take(frame)
     } catch (error) {
-      this.fail(
-        RULES.limits,
-        bytes,
-        error instanceof Error ? error.message : String(error),
-        sentenceOf(frame.kind, 'name'),
-      )
+      this.fail(RULES.limits, bytes, describeThrown(error), sentenceOf(frame.kind, 'name'))
     }
   }
 
@@ -280,15 +276,11 @@ export class Conversation {
     switch (frame.kind) {
       case 'armTimer':
         return this.#armed(frame, bigOf(frame.deadline), bytes)
-      case 'interrupt':
-        if (frame.vector >= this.objects.vectors(frame.function))
-          this.fail(
-            RULES.limits,
-            bytes,
-            `vector: at most ${this.objects.vectors(frame.function) - 1}`,
-            sentenceOf('interrupt', 'vector'),
-          )
-        return
+      case 'interrupt': {
+        const most = this.objects.vectors(frame.function) - 1
+        if (frame.vector <= most) return
+        return this.fail(RULES.limits, bytes, `vector: at most ${most}`, sentenceOf('interrupt', 'vector'))
+      }
       case 'dmaRead':
       case 'dmaWrite':
         this.transfers++
@@ -373,13 +365,8 @@ export class Conversation {
     this.#calls.delete(call)
     this.#settled.set(call, 'late')
     const seen = `no answer within ${this.timeoutMs / 1000} s to:\n${frameText(open.bytes)}`
-    this.report.fail(RULES.inTime, { seen, expected: `${open.answer} with call ${call}` })
+    this.report.fail(RULES.inTime, seen, `${open.answer} with call ${call}`)
     open.settle(null)
     if (++this.#late >= MOST_LATE) this.#end(`it left ${MOST_LATE} calls without an answer`, true)
-  }
-
-  /** Number of calls that were not answered in time. */
-  get late(): number {
-    return this.#late
   }
 }

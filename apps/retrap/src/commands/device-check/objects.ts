@@ -11,36 +11,18 @@ import {
   type ProtocolFrame,
   type ServerFrame,
 } from '@retrap/device-hosting/protocol'
+import { fieldsOf } from './frame-text.ts'
 
-/** Frames that declare an object, with the name of the field for its number. */
-const DECLARES: Partial<Record<FrameKind, readonly [field: string, kind: ObjectKind]>> = {
-  device: ['device', 'device'],
-  range: ['region', 'region'],
-  function: ['function', 'function'],
-  bar: ['region', 'region'],
-  memory: ['memory', 'memory'],
-  line: ['line', 'line'],
+/** The kind of object that a frame declares. A field with an object's number has the name of its kind. */
+const DECLARES: Partial<Record<FrameKind, ObjectKind>> = {
+  ...{ device: 'device', range: 'region', function: 'function', bar: 'region', memory: 'memory', line: 'line' },
 }
-/** Frames that refer to an object, with the name of the field for its number. */
-const NAMES: Partial<Record<FrameKind, readonly [field: string, kind: ObjectKind]>> = {
-  range: ['device', 'device'],
-  function: ['device', 'device'],
-  bar: ['function', 'function'],
-  msi: ['function', 'function'],
-  msix: ['function', 'function'],
-  capability: ['function', 'function'],
-  memory: ['device', 'device'],
-  window: ['memory', 'memory'],
-  line: ['device', 'device'],
-  fault: ['device', 'device'],
-  interrupt: ['function', 'function'],
-  setLine: ['line', 'line'],
-  armTimer: ['device', 'device'],
-  dmaRead: ['device', 'device'],
-  dmaWrite: ['device', 'device'],
-  memoryRead: ['memory', 'memory'],
-  memoryWrite: ['memory', 'memory'],
-}
+const KINDS: ReadonlySet<string> = new Set(Object.values(DECLARES))
+
+/** The kind of object that a frame is about or a part of. A BAR may have a memory, too. */
+const namedBy = (kind: FrameKind): ObjectKind | undefined =>
+  fieldsOf(kind).find(([name]) => KINDS.has(name) && name !== DECLARES[kind])?.[0] as ObjectKind | undefined
+
 /** Frames that may occur once for each function. */
 const ONE_EACH: ReadonlySet<FrameKind> = new Set(['msi', 'msix'] as const)
 
@@ -81,16 +63,16 @@ export class Objects {
   /** Returns the rule that a number in a frame breaks: no object has it, or a second one would; undefined: none. */
   troubleWith(frame: ProtocolFrame): NumberTrouble | undefined {
     const numbers = frame as unknown as Readonly<Record<string, number>>
-    const named = NAMES[frame.kind]
+    const named = namedBy(frame.kind)
     const unknown = (kind: ObjectKind, id: number): NumberTrouble => ({
       ...{ rule: 'unknown', expected: `${kind} ${id} to be declared before this frame` },
     })
-    if (named !== undefined && !this.has(named[1], numbers[named[0]]!)) return unknown(named[1], numbers[named[0]]!)
+    if (named !== undefined && !this.has(named, numbers[named]!)) return unknown(named, numbers[named]!)
     if (frame.kind === 'bar' && frame.memory !== 0 && !this.has('memory', frame.memory))
       return unknown('memory', frame.memory)
     const own = DECLARES[frame.kind]
-    if (own !== undefined && this.has(own[1], numbers[own[0]]!))
-      return { rule: 'twice', expected: `another number: there is a ${own[1]} ${numbers[own[0]]} already` }
+    if (own !== undefined && this.has(own, numbers[own]!))
+      return { rule: 'twice', expected: `another number: there is a ${own} ${numbers[own]} already` }
     if (ONE_EACH.has(frame.kind) && this.#numbers.has(`${frame.kind} ${numbers['function']}`))
       return { rule: 'twice', expected: `one ${frame.kind} frame for function ${numbers['function']}` }
     return undefined
@@ -98,8 +80,10 @@ export class Objects {
 
   /** Registers a declaration frame with valid numbers. @throws IoreqError for an impossible declaration */
   take(frame: ServerFrame): void {
-    const own = DECLARES[frame.kind] ?? (ONE_EACH.has(frame.kind) ? (['function', frame.kind] as const) : undefined)
-    if (own !== undefined) this.#numbers.set(`${own[1]} ${(frame as unknown as Record<string, number>)[own[0]]}`, frame)
+    const numbers = frame as unknown as Readonly<Record<string, number>>
+    const own = DECLARES[frame.kind]
+    if (own !== undefined) this.#numbers.set(`${own} ${numbers[own]}`, frame)
+    if (ONE_EACH.has(frame.kind)) this.#numbers.set(`${frame.kind} ${numbers['function']}`, frame)
     this.#declarations.take(frame)
   }
 

@@ -8,15 +8,6 @@ export interface Rule {
   readonly sentence: string
 }
 
-/** A server's violation of a rule. */
-export interface Finding {
-  /** The observation: one line, or a frame's lines. */
-  readonly seen: string
-  readonly expected: string
-  /** A sentence that replaces the rule's, for one field. */
-  readonly sentence?: string
-}
-
 type Verdict = 'ok' | 'FAIL' | 'skip'
 
 const INDENT = '      '
@@ -36,11 +27,6 @@ export class Report {
     this.#print(`\n${title}`)
   }
 
-  /** Prints a line that is not a verdict. */
-  note(line: string): void {
-    this.#print(line)
-  }
-
   /** Whether a rule has a verdict. */
   has(rule: Rule): boolean {
     return this.#verdicts.has(rule)
@@ -51,13 +37,18 @@ export class Report {
     this.#tell('ok', rule, detail)
   }
 
-  /** Nothing could be said. @param why - the reason */
-  skip(rule: Rule, why: string): void {
-    this.#tell('skip', rule, why)
+  /** Nothing could be said of rules that have no verdict. @param why - the reason */
+  skip(why: string, ...rules: readonly Rule[]): void {
+    for (const rule of rules) this.#tell('skip', rule, why)
   }
 
-  /** The server does not keep to a rule. The first finding of each rule is printed. */
-  fail(rule: Rule, { seen, expected, sentence }: Finding): void {
+  /**
+   * The server does not keep to a rule. The first finding of each rule is printed.
+   *
+   * @param seen - one line, or a frame's lines
+   * @param sentence - one that replaces the rule's, for one field
+   */
+  fail(rule: Rule, seen: string, expected: string, sentence?: string): void {
     if (this.#verdicts.get(rule) === 'FAIL') {
       this.#again++
       return

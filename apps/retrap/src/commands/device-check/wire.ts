@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
+import { describeThrown } from '@retrap/device/host'
 import {
   decodeProtocolFrame,
   encodeProtocolFrame,
@@ -43,7 +44,6 @@ export interface WireOptions {
 /** The frames of one session over successive connections: their counts, and copies of frames for resending. */
 export class Wire {
   readonly #options: WireOptions
-  #link: Link | null = null
   /** Frames of ours that the server may lack. */
   #unacked: Uint8Array[] = []
   /** Bytes that come are lost. */
@@ -52,6 +52,8 @@ export class Wire {
   #unseenFrames = 0
   #unseenBytes = 0
   #welcomed = false
+  /** The connection. */
+  link: Link | null = null
   /** Number of counted frames sent. */
   sent = 0
   /** Counted frames that came. */
@@ -65,33 +67,28 @@ export class Wire {
     this.#options = options
   }
 
-  /** The connection. */
-  get link(): Link | null {
-    return this.#link
-  }
-
   /** Opens or resumes the session over a connection. */
   connect(link: Link, hello: Partial<ProtocolFrame<'hello'>> = {}): void {
-    this.#link = link
+    this.link = link
     this.#welcomed = false
     this.#loses = false
     this.#unseenFrames = this.#unseenBytes = 0
     const reader = new ProtocolReader()
     link.onData((chunk) => {
-      if (this.#link !== link || this.#loses) return
+      if (this.link !== link || this.#loses) return
       try {
         reader.cut(chunk, (bytes) => {
-          if (this.#link === link && !this.#loses) this.#take(bytes)
+          if (this.link === link && !this.#loses) this.#take(bytes)
         })
       } catch {
         this.#broken(chunk)
       }
-      if (this.#link === link && this.#welcomed && (this.#unseenFrames >= ACK_FRAMES || this.#unseenBytes >= ACK_BYTES))
+      if (this.link === link && this.#welcomed && (this.#unseenFrames >= ACK_FRAMES || this.#unseenBytes >= ACK_BYTES))
         this.send({ kind: 'ack' })
     })
     void link.closed.then((why) => {
-      if (this.#link !== link) return
-      this.#link = null
+      if (this.link !== link) return
+      this.link = null
       this.#options.onClosed(why)
     })
     const session: FrameWord = wordOf(this.#options.session)
@@ -102,20 +99,20 @@ export class Wire {
   /** Drops further bytes from the server. @returns resolves when some were dropped */
   lose(): Promise<void> {
     this.#loses = true
-    const link = this.#link
+    const link = this.link
     return new Promise((resolve) => (link === null ? resolve() : link.onData(() => resolve())))
   }
 
   /** The connection breaks. */
   drop(): void {
-    const link = this.#link
-    this.#link = null
+    const link = this.link
+    this.link = null
     link?.destroy()
   }
 
   #broken(chunk: Uint8Array): void {
     const seen = `bytes that begin no frame, in what came last:\n${hexOf(chunk)}`
-    this.#options.report.fail(RULES.length, { seen, expected: 'a length that is a multiple of 8, from 8 to 1048576' })
+    this.#options.report.fail(RULES.length, seen, 'a length that is a multiple of 8, from 8 to 1048576')
     this.#options.onBroken('it sent bytes that are no frame')
   }
 
@@ -126,18 +123,17 @@ export class Wire {
       decoded = decodeProtocolFrame(bytes)
     } catch (error) {
       this.#trace('←', bytes)
-      const why = error instanceof Error ? error.message : String(error)
+      const why = describeThrown(error)
       const [rule, expected] = why.includes('expected zeros')
         ? [RULES.padding, 'zeros behind text and bytes']
         : [RULES.layout, 'the fields of its kind, one after another']
-      report.fail(rule, { seen: `${why}\n${hexOf(bytes)}`, expected })
+      report.fail(rule, `${why}\n${hexOf(bytes)}`, expected)
       return this.#options.onBroken(`it sent a frame that cannot be read: ${why}`)
     }
     this.#trace('←', bytes)
     const { frame } = decoded
     const row: FrameRow = FRAME_TABLE[frame.kind]
-    if (row.from === 'machine')
-      return report.fail(RULES.kinds, { seen: frameText(bytes), expected: 'a frame that is a server’s' })
+    if (row.from === 'machine') return report.fail(RULES.kinds, frameText(bytes), 'a frame that is a server’s')
     if (frame.kind === 'welcome') this.#welcome(frame)
     if (!UNCOUNTED.has(frame.kind)) {
       this.received++
@@ -168,7 +164,7 @@ export class Wire {
     const full = this.seen + ((seen - this.seen) & 0xffff)
     if (full > this.sent) {
       const expected = `a count from ${this.seen & 0xffff} to ${this.sent & 0xffff}: so many frames have been sent to it`
-      this.#options.report.fail(RULES.counts, { seen: `count ${seen} in: ${frameText(bytes)}`, expected })
+      this.#options.report.fail(RULES.counts, `count ${seen} in: ${frameText(bytes)}`, expected)
       return undefined
     }
     this.#acknowledge(full)
@@ -198,7 +194,7 @@ export class Wire {
     this.#unseenFrames = this.#unseenBytes = 0
     this.#trace('→', bytes)
     if (this.#held !== null) this.#held.push(bytes)
-    else this.#link?.write(bytes)
+    else this.link?.write(bytes)
   }
 
   /** From now on frames wait for {@link release}. */
@@ -210,10 +206,9 @@ export class Wire {
   tear(count: number): void {
     const bytes = Buffer.concat(this.#held ?? [])
     this.#held = null
-    this.#link?.write(bytes.subarray(0, count))
-    const link = this.#link
-    this.#link = null
-    link?.end()
+    this.link?.write(bytes.subarray(0, count))
+    this.link?.end()
+    this.link = null
   }
 
   /** Sends the waiting bytes in one piece or several. @param ends - offsets at which pieces end */
@@ -222,7 +217,7 @@ export class Wire {
     this.#held = null
     let at = 0
     for (const end of [...ends, bytes.length]) {
-      this.#link?.write(bytes.subarray(at, end))
+      this.link?.write(bytes.subarray(at, end))
       at = end
       if (at < bytes.length) await setTimeout(PIECE_MS)
     }

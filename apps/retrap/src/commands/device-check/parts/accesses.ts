@@ -3,6 +3,7 @@ import { frameText, wordOf } from '../frame-text.ts'
 import type { Conversation } from '../conversation.ts'
 import type { CheckedRegion } from '../objects.ts'
 import type { Part } from '../part.ts'
+import type { Rule } from '../report.ts'
 import { RULES } from '../rules.ts'
 
 /** A device with more is looked at in part. */
@@ -52,36 +53,22 @@ export async function writeEdges(talk: Conversation, regions: readonly CheckedRe
   return count
 }
 
-/** Picks a region that can be read. */
-function anyRead(
-  talk: Conversation,
-): { readonly region: number; readonly offset: number; readonly size: number } | undefined {
-  for (const each of regionsThere(talk)) {
-    const [edge] = edgesOf(each)
-    if (edge !== undefined) return { region: each.region, ...edge }
-  }
-  return undefined
-}
+/** Picks an access to a region that can be read. */
+const anyRead = (talk: Conversation) =>
+  regionsThere(talk).flatMap((each) => edgesOf(each).map((edge) => ({ region: each.region, ...edge })))[0]
 
 const NO_REGION = 'no device with a region is there'
 
 async function edges(talk: Conversation, writes: boolean): Promise<void> {
   const { report } = talk
   const regions = regionsThere(talk)
-  if (regions.length === 0) {
-    for (const rule of [RULES.reads, RULES.writes, RULES.buffered]) report.skip(rule, NO_REGION)
-    return
-  }
-  const tell = (rule: (typeof RULES)['reads' | 'writes'], count: number | null, name: string): void => {
-    if (count === null) report.fail(rule, { seen: `no answer to a ${name}: see above`, expected: 'an answer to each' })
+  if (regions.length === 0) return report.skip(NO_REGION, RULES.reads, RULES.writes, RULES.buffered)
+  const tell = (rule: Rule, count: number | null, name: string): void => {
+    if (count === null) report.fail(rule, `no answer to a ${name}: see above`, 'an answer to each')
     else report.ok(rule, `${count} ${name}s, ${regions.length} regions`)
   }
   tell(RULES.reads, await readEdges(talk, regions), 'read')
-  if (!writes) {
-    report.skip(RULES.writes, '--no-writes')
-    report.skip(RULES.buffered, '--no-writes')
-    return
-  }
+  if (!writes) return report.skip('--no-writes', RULES.writes, RULES.buffered)
   tell(RULES.writes, await writeEdges(talk, regions), 'write')
   await buffered(
     talk,
@@ -91,7 +78,7 @@ async function edges(talk: Conversation, writes: boolean): Promise<void> {
 
 async function buffered(talk: Conversation, regions: readonly CheckedRegion[]): Promise<void> {
   const { report } = talk
-  if (regions.length === 0) return report.skip(RULES.buffered, 'no region has buffered writes')
+  if (regions.length === 0) return report.skip('no region has buffered writes', RULES.buffered)
   for (const each of regions)
     for (const access of edgesOf(each))
       talk.wire.send({
@@ -112,23 +99,13 @@ async function buffered(talk: Conversation, regions: readonly CheckedRegion[]): 
 async function several(talk: Conversation): Promise<void> {
   const { report, wire } = talk
   const read = anyRead(talk)
-  if (read === undefined) {
-    for (const rule of [RULES.stream, RULES.several, RULES.cancel, RULES.lateCancel]) report.skip(rule, NO_REGION)
-    return
-  }
+  if (read === undefined) return report.skip(NO_REGION, RULES.stream, RULES.several, RULES.cancel, RULES.lateCancel)
   const reads = (count: number, onCall?: (call: number) => void) =>
     Array.from({ length: count }, (_, vcpu) => talk.call({ kind: 'read', ...read, vcpu, now: talk.time }, onCall))
-  const settled = async (
-    rule: (typeof RULES)[keyof typeof RULES],
-    calls: readonly Promise<unknown>[],
-    what: string,
-  ) => {
+  const settled = async (rule: Rule, calls: readonly Promise<unknown>[], what: string) => {
     const missing = (await Promise.all(calls)).filter((answer) => answer === null).length
     if (missing > 0)
-      report.fail(rule, {
-        seen: `${missing} of ${calls.length} calls had no answer, ${what}`,
-        expected: 'an answer to each',
-      })
+      report.fail(rule, `${missing} of ${calls.length} calls had no answer, ${what}`, 'an answer to each')
     else report.ok(rule)
     return missing === 0
   }
@@ -173,9 +150,9 @@ export const ACKNOWLEDGED: Part = {
   rules: [RULES.ack],
   async run(talk) {
     const { report, wire } = talk
-    if (!wire.counts) return report.skip(RULES.ack, 'welcome has flag 0 out: it does not count')
+    if (!wire.counts) return report.skip('welcome has flag 0 out: it does not count', RULES.ack)
     const read = anyRead(talk)
-    if (read === undefined) return report.skip(RULES.ack, NO_REGION)
+    if (read === undefined) return report.skip(NO_REGION, RULES.ack)
     let call = 0
     await talk.call({ kind: 'read', ...read, vcpu: 0, now: talk.time }, (number) => {
       call = number
@@ -185,6 +162,6 @@ export const ACKNOWLEDGED: Part = {
     for (let sent = 0; sent < SENT; sent++) bytes = wire.send({ kind: 'cancel', call })
     if (await talk.until(() => wire.seen >= before + SENT - ACK_AFTER)) return report.ok(RULES.ack)
     const seen = `a count of ${wire.seen - before} of ${SENT} frames such as\n${frameText(bytes)}`
-    report.fail(RULES.ack, { seen, expected: `ack, when ${ACK_AFTER} have come` })
+    report.fail(RULES.ack, seen, `ack, when ${ACK_AFTER} have come`)
   },
 }

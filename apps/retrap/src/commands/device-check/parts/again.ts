@@ -27,10 +27,7 @@ async function again(talk: Conversation, link: Link, least: number, most: number
   talk.connect(link)
   await talk.until(() => welcome !== null)
   if (welcome === null) {
-    report.fail(RULES.goesOn, {
-      seen: `no welcome: ${talk.over ?? 'nothing came'}`,
-      expected: 'welcome, with this session',
-    })
+    report.fail(RULES.goesOn, `no welcome: ${talk.over ?? 'nothing came'}`, 'welcome, with this session')
     return false
   }
   const { frame, bytes } = welcome as { readonly frame: ProtocolFrame<'welcome'>; readonly bytes: Uint8Array }
@@ -39,7 +36,7 @@ async function again(talk: Conversation, link: Link, least: number, most: number
   const expected = isSame
     ? `received from ${least} to ${most}: so many of this end's frames can have arrived`
     : `session 0x${talk.session.toString(16)}, which was open a moment ago`
-  report.fail(RULES.goesOn, { seen: frameText(bytes), expected })
+  report.fail(RULES.goesOn, frameText(bytes), expected)
   return false
 }
 
@@ -62,16 +59,13 @@ async function broken(talk: Conversation, rule: Rule, open: Check['link'], tear:
   }
   const link = await open()
   if (typeof link === 'string') {
-    report.fail(RULES.goesOn, { seen: link, expected: 'another connection' })
+    report.fail(RULES.goesOn, link, 'another connection')
     return false
   }
   if (!(await again(talk, link, tear ? before : wire.seen, tear ? before : wire.sent))) return false
   const missing = (await Promise.all(calls)).filter((answer) => answer === null).length
   if (missing === 0) return true
-  report.fail(rule, {
-    seen: `${missing} of ${CALLS} calls had no answer`,
-    expected: 'an answer to each, over the next connection',
-  })
+  report.fail(rule, `${missing} of ${CALLS} calls had no answer`, 'an answer to each, over the next connection')
   return false
 }
 
@@ -81,9 +75,7 @@ export const AGAIN: Part = {
   rules: [RULES.goesOn, RULES.lostAnswers, RULES.lostCalls],
   async run(first, check) {
     const { report } = check
-    const skip = (why: string): void => {
-      for (const rule of [RULES.goesOn, RULES.lostAnswers, RULES.lostCalls]) report.skip(rule, why)
-    }
+    const skip = (why: string): void => report.skip(why, ...this.rules)
     if (!first.wire.counts) return skip('welcome leaves flag 0 out: it cannot')
     if ('command' in check.address)
       return skip('a program that is started has one connection; listen, and give unix: or tcp:')

@@ -33,7 +33,7 @@ export const TIMERS: Part = {
       counts[isLate ? 1 : 0]!++
     }
     for (const [at, rule] of [RULES.timers, RULES.lateTimers].entries()) {
-      if (counts[at] === 0) report.skip(rule, at === 0 ? 'no timer was armed' : 'no timer was armed a second time')
+      if (counts[at] === 0) report.skip(at === 0 ? 'no timer was armed' : 'no timer was armed a second time', rule)
       else report.ok(rule, `${counts[at]} times`)
     }
   },
@@ -44,8 +44,8 @@ export const REFUSED: Part = {
   title: 'Transfers',
   rules: [RULES.refused],
   async run(talk, { writes, report }) {
-    if (talk.transfers === 0) return report.skip(RULES.refused, 'it has asked for none')
-    if (!writes) return report.skip(RULES.refused, '--no-writes')
+    if (talk.transfers === 0) return report.skip('it has asked for none', RULES.refused)
+    if (!writes) return report.skip('--no-writes', RULES.refused)
     const before = talk.transfers
     talk.refuses = true
     const regions = regionsThere(talk)
@@ -56,7 +56,7 @@ export const REFUSED: Part = {
     }
     talk.refuses = false
     if (!done) return
-    if (talk.transfers === before) report.skip(RULES.refused, 'it has asked for none this time')
+    if (talk.transfers === before) report.skip('it has asked for none this time', RULES.refused)
     else report.ok(RULES.refused, `${talk.transfers - before} were refused`)
   },
 }
@@ -68,11 +68,8 @@ export const PLUG: Part = {
   async run(talk) {
     const { report, objects } = talk
     const offered = objects.devices.filter(({ isOffered }) => isOffered)
-    if (offered.length === 0) {
-      for (const rule of [RULES.plug, RULES.plugAgain]) report.skip(rule, 'no device is offered')
-      return
-    }
-    for (const rule of [RULES.plug, RULES.plugAgain]) {
+    if (offered.length === 0) return report.skip('no device is offered', ...this.rules)
+    for (const rule of this.rules) {
       for (const { id: device } of offered) {
         const regions = objects.regions().filter((each) => each.device.id === device)
         if ((await talk.call({ kind: 'plug', device, now: talk.time })) === null) return

@@ -43,14 +43,14 @@ async function snapshot(talk: Conversation, device: number): Promise<Uint8Array 
 function same(talk: Conversation, rule: Rule, name: string, found: Uint8Array, wanted: Uint8Array): boolean {
   if (Buffer.compare(found, wanted) === 0) return true
   const seen = `${name} saves ${found.length} bytes:\n${hexOf(found)}`
-  talk.report.fail(rule, { seen, expected: `${wanted.length} bytes:\n${hexOf(wanted)}` })
+  talk.report.fail(rule, seen, `${wanted.length} bytes:\n${hexOf(wanted)}`)
   return false
 }
 
 /** Returns the devices with a state; without any the rules are skipped. */
 function withState(talk: Conversation, rules: readonly Rule[]): DeclaredDevice[] {
   const devices = devicesThere(talk).filter(({ isStateless }) => !isStateless)
-  if (devices.length === 0) for (const rule of rules) talk.report.skip(rule, 'no device that is there has a state')
+  if (devices.length === 0) talk.report.skip('no device that is there has a state', ...rules)
   return devices
 }
 
@@ -113,15 +113,14 @@ export const RESTORE: Part = {
       states.set(name, state)
       if (!(await takeAgain(talk, RULES.restore, id, name, state))) return
       const again = armedOf(talk, id)
-      if (again !== armed)
-        report.fail(RULES.timersAgain, { seen: `${name}: ${again || 'no timer'}`, expected: armed || 'no timer' })
+      if (again !== armed) report.fail(RULES.timersAgain, `${name}: ${again || 'no timer'}`, armed || 'no timer')
       else if (armed !== '') count++
     }
     if (devices.length === 0) return
     report.ok(RULES.restore)
     if (report.has(RULES.timersAgain)) return
     if (count > 0) report.ok(RULES.timersAgain)
-    else report.skip(RULES.timersAgain, 'no timer was armed in a state')
+    else report.skip('no timer was armed in a state', RULES.timersAgain)
   },
 }
 
@@ -149,13 +148,13 @@ export const ELSEWHERE: Part = {
   title: 'Restore in another session',
   rules: [RULES.elsewhere],
   async run(talk, { states, another, report }) {
-    if (states.size === 0) return report.skip(RULES.elsewhere, 'no state was saved')
+    if (states.size === 0) return report.skip('no state was saved', RULES.elsewhere)
     const other = await another(talk.now)
-    if (typeof other === 'string') return report.skip(RULES.elsewhere, other)
+    if (typeof other === 'string') return report.skip(other, RULES.elsewhere)
     for (const [name, state] of states) {
       const device = other.objects.devices.find((each) => each.name === name)
       if (device === undefined) {
-        report.fail(RULES.elsewhere, { seen: `no device ${name} in another session`, expected: 'the same devices' })
+        report.fail(RULES.elsewhere, `no device ${name} in another session`, 'the same devices')
         return
       }
       if (!(await takeAgain(other, RULES.elsewhere, device.id, name, state))) break
