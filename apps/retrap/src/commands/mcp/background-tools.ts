@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { closedText } from './forwards.ts'
-import { machineArgument, type ToolParts, machineTool, text, type Tool, tool } from './tool.ts'
+import { machineArgument, type ToolParts, machineToolOf, text, type Tool, tool } from './tool.ts'
 import { ToolError } from './tool-error.ts'
 
 /** Most seconds that a machine may run in the background. */
@@ -15,9 +15,9 @@ const lasting = (usual: number): z.ZodOptional<z.ZodNumber> =>
 /** Tools that let machines run between calls, and connect to them. */
 export function backgroundTools(parts: ToolParts): readonly Tool[] {
   const { machines } = parts
+  const machineTool = machineToolOf(parts)
   return [
     machineTool(
-      parts,
       'resume',
       "Lets a machine run in the background, between calls as well, its time at most as fast as the host's. Calls that need it to stand still (fork, checkpoint, memory and others) stop it for that moment. Not for recorded machines.",
       { seconds: lasting(RESUME_SECONDS) },
@@ -27,7 +27,6 @@ export function backgroundTools(parts: ToolParts): readonly Tool[] {
       },
     ),
     machineTool(
-      parts,
       'pause',
       'Has a machine stand still between calls again, and closes its forwards.',
       {},
@@ -37,7 +36,6 @@ export function backgroundTools(parts: ToolParts): readonly Tool[] {
       },
     ),
     machineTool(
-      parts,
       'forward',
       "Makes a port of the host's 127.0.0.1 lead to a TCP port of the guest, by its agent, without a network card. The machine runs in the background while it is open.",
       {

@@ -2,7 +2,7 @@ import type { LastWriter, MachineDebugger, ReplayStop } from '@retrap/machine'
 import { describeDivergence } from '@retrap/machine/debug'
 import { z } from 'zod'
 import { describe } from './machine-tools.ts'
-import { addressArgument, type ToolParts, machineTool, text, type Tool } from './tool.ts'
+import { addressArgument, type ToolParts, machineToolOf, text, type Tool } from './tool.ts'
 import { ToolError } from './tool-error.ts'
 
 /** Registers of a PC that are shown, in lines. */
@@ -31,9 +31,9 @@ const cpuArgument = z.int().min(0).max(127).optional().describe('default 0')
 
 /** Tools that look into a machine, and go through its past. */
 export function debugTools(parts: ToolParts): readonly Tool[] {
+  const machineTool = machineToolOf(parts)
   return [
     machineTool(
-      parts,
       'registers',
       'Returns registers of a processor, and what it does.',
       { cpu: cpuArgument },
@@ -50,7 +50,6 @@ export function debugTools(parts: ToolParts): readonly Tool[] {
       { isReadOnly: true },
     ),
     machineTool(
-      parts,
       'memory',
       'Returns memory in hexadecimal, as a processor sees it at a linear address, or at a guest-physical one. Nothing of the guest changes.',
       {
@@ -78,7 +77,6 @@ export function debugTools(parts: ToolParts): readonly Tool[] {
       { isReadOnly: true },
     ),
     machineTool(
-      parts,
       'go_to',
       'Shows a recorded machine at an instruction, by its number from power-on: back into its past, or on, where it runs until there. Without a number it is shown where it is. registers, memory and who_wrote are of what is shown; calls that run the machine go back to where it is first.',
       { instruction: z.union([z.int().min(0), z.literal('now')]).optional() },
@@ -91,7 +89,6 @@ export function debugTools(parts: ToolParts): readonly Tool[] {
       },
     ),
     machineTool(
-      parts,
       'who_wrote',
       'Finds who wrote memory last before the instant that is shown, in a recorded machine: an instruction, a device by DMA, or nobody. go_to with the number it returns shows the machine before that instruction.',
       {

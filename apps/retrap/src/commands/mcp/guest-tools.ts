@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { KeyName } from '@retrap/display'
 import { GuestError } from '@retrap/guest'
 import { printable } from '@retrap/test'
@@ -6,7 +7,7 @@ import type { CallToolResult } from '@modelcontextprotocol/server'
 import { z } from 'zod'
 import { lastOf } from './console-log.ts'
 import { describe, MOST_SHOWN, withConsole } from './machine-tools.ts'
-import { machineArgument, type ToolParts, machineTool, text, type Tool, tool } from './tool.ts'
+import { machineArgument, type ToolParts, machineToolOf, text, type Tool, tool } from './tool.ts'
 import { ToolError } from './tool-error.ts'
 import type { ToolMachine } from './tool-machine.ts'
 
@@ -17,9 +18,9 @@ const MOST_INPUT = 1 << 20
 const MOST_PICTURE = 4 << 20
 
 export function guestTools(parts: ToolParts): readonly Tool[] {
+  const machineTool = machineToolOf(parts)
   return [
     machineTool(
-      parts,
       'exec',
       'Runs a command in the guest by its agent, and returns exit code, stdout and stderr. The command is text for sh. Needs the agent: debian has it; elsewhere boot with addAgent.',
       {
@@ -53,12 +54,11 @@ export function guestTools(parts: ToolParts): readonly Tool[] {
       },
     ),
     machineTool(
-      parts,
       'type',
       'Types text on the serial console (end a line with \\n), runs the machine, and returns what it prints. With until it runs until that text is printed, else for a second.',
       { text: z.string().min(1).max(8192), until: z.string().min(1).max(1000).optional() },
       async (machine, { text: typed, until }, call) => {
-        const wait = until === undefined ? () => pause(1000) : () => machine.console.until(until, true)
+        const wait = until === undefined ? () => sleep(1000) : () => machine.console.until(until, true)
         const typing = (): Promise<void> => {
           const waited = wait()
           machine.type(typed)
@@ -68,7 +68,6 @@ export function guestTools(parts: ToolParts): readonly Tool[] {
       },
     ),
     machineTool(
-      parts,
       'wait_for',
       'Runs the machine until a text is on its console that was not read yet, and returns what it prints.',
       { text: z.string().min(1).max(1000) },
@@ -89,7 +88,6 @@ export function guestTools(parts: ToolParts): readonly Tool[] {
       { isReadOnly: true },
     ),
     machineTool(
-      parts,
       'press_keys',
       'Presses keys of the keyboard, which is not the serial console: together, such as ControlLeft, AltLeft, Delete, or a text one by one. Then it runs for half a second.',
       {
@@ -111,7 +109,6 @@ export function guestTools(parts: ToolParts): readonly Tool[] {
       },
     ),
     machineTool(
-      parts,
       'screenshot',
       'Returns the picture of the graphics card.',
       {},
@@ -132,8 +129,6 @@ export function guestTools(parts: ToolParts): readonly Tool[] {
 }
 
 const block = (name: string, content: string): string => (content === '' ? '' : `\n--- ${name}\n${content}`)
-
-const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds))
 
 /** Waits for a run of a machine. @returns the console output since the last call */
 async function printed(found: ToolMachine, run: Promise<unknown>): Promise<CallToolResult> {

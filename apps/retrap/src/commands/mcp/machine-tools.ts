@@ -4,7 +4,7 @@ import { BOOT_ARGUMENTS } from './boot-arguments.ts'
 import { lastOf } from './console-log.ts'
 import { closedText } from './forwards.ts'
 import { mebibytes } from './machines.ts'
-import { machineArgument, type ToolParts, machineTool, text, type Tool, tool } from './tool.ts'
+import { machineArgument, type ToolParts, machineToolOf, text, type Tool, tool } from './tool.ts'
 import type { ToolMachine } from './tool-machine.ts'
 
 /** Characters of a console that a result has. */
@@ -56,6 +56,7 @@ function bootTool({ machines, timeout, ...sources }: BootSources & ToolParts): T
 /** Tools that make, keep and end machines. */
 export function machineTools(parts: BootSources & ToolParts): readonly Tool[] {
   const { machines } = parts
+  const machineTool = machineToolOf(parts)
   return [
     bootTool(parts),
     tool(
@@ -77,7 +78,6 @@ export function machineTools(parts: BootSources & ToolParts): readonly Tool[] {
       { isReadOnly: true },
     ),
     machineTool(
-      parts,
       'fork',
       'Makes a copy of a machine that goes on from the same instant, in milliseconds; what one does the other does not see. The fork has its own disks in memory and no network. With record its run is recorded, for go_to and who_wrote.',
       { name: nameArgument, record: z.boolean().optional() },
@@ -87,7 +87,6 @@ export function machineTools(parts: BootSources & ToolParts): readonly Tool[] {
       },
     ),
     machineTool(
-      parts,
       'checkpoint',
       'Keeps the instant at which a machine is, for reset; the one before is forgotten.',
       {},
@@ -97,7 +96,6 @@ export function machineTools(parts: BootSources & ToolParts): readonly Tool[] {
       },
     ),
     machineTool(
-      parts,
       'reset',
       'Puts a machine back to its checkpoint, within a millisecond, also one that has ended.',
       {},
@@ -107,7 +105,6 @@ export function machineTools(parts: BootSources & ToolParts): readonly Tool[] {
       },
     ),
     machineTool(
-      parts,
       'run',
       'Runs a machine for some time of the host, and returns what it prints. Its time is its own: where it waits for a timer, none passes for the host.',
       { seconds: z.number().min(0.01).max(60) },

@@ -251,8 +251,7 @@ export class ToolMachine {
 
   /** Runs the machine for this long, or until it ends. */
   async runFor(call: Call, milliseconds: number): Promise<void> {
-    const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds))
-    await this.running(call, `the end of ${milliseconds} ms`, pause).catch((error: unknown) => {
+    await this.running(call, `the end of ${milliseconds} ms`, () => sleep(milliseconds)).catch((error: unknown) => {
       if (!(error instanceof ToolError && error.code === 'ERR_ENDED')) throw error
     })
   }
@@ -282,7 +281,7 @@ export class ToolMachine {
       throw this.#refusal('is an Arm board, which has no keyboard here: type on its console')
     await this.running(call, 'the guest to take the keys', async () => {
       await keys(this.#pc.keyboard)
-      await new Promise((resolve) => setTimeout(resolve, KEYS_MS))
+      await sleep(KEYS_MS)
     })
   }
 

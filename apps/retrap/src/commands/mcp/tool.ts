@@ -35,20 +35,21 @@ export interface ToolParts {
   readonly timeout: z.ZodOptional<z.ZodNumber>
 }
 
-/** Makes a tool that asks something of a machine, which may take its time: both are arguments of it. */
-export function machineTool<Shape extends z.ZodRawShape>(
-  { machines, timeout }: ToolParts,
-  name: string,
-  description: string,
-  shape: Shape,
-  run: (machine: ToolMachine, given: z.output<z.ZodObject<Shape>>, call: Call) => Promise<CallToolResult>,
-  options?: { readonly isReadOnly: boolean },
-): Tool {
-  const ofMachine = { machine: machineArgument, ...shape, timeoutSeconds: timeout }
-  const runOn = (given: unknown, call: Call): Promise<CallToolResult> =>
-    run(machines.get((given as { machine: string }).machine), given as z.output<z.ZodObject<Shape>>, call)
-  return tool(name, description, ofMachine, runOn, options)
-}
+/** Makes tools that ask something of a machine, which may take its time: both are arguments of them. */
+export const machineToolOf =
+  ({ machines, timeout }: ToolParts) =>
+  <Shape extends z.ZodRawShape>(
+    name: string,
+    description: string,
+    shape: Shape,
+    run: (machine: ToolMachine, given: z.output<z.ZodObject<Shape>>, call: Call) => Promise<CallToolResult>,
+    options?: { readonly isReadOnly: boolean },
+  ): Tool => {
+    const ofMachine = { machine: machineArgument, ...shape, timeoutSeconds: timeout }
+    const runOn = (given: unknown, call: Call): Promise<CallToolResult> =>
+      run(machines.get((given as { machine: string }).machine), given as z.output<z.ZodObject<Shape>>, call)
+    return tool(name, description, ofMachine, runOn, options)
+  }
 
 /** Makes a tool. @param shape - the schema of its arguments, all others are refused */
 export function tool<Shape extends z.ZodRawShape>(
