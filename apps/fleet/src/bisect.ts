@@ -20,9 +20,7 @@ export async function bisectPlan(path: string, run: PlanRun): Promise<boolean> {
   const jobs = await jobsOfPlan(path, run)
   const candidates = candidatesOf(jobs)
   if (candidates.length < 2)
-    throw new PlanError(path, [
-      { line: 1, column: 1, text: 'a bisection needs two machines or more, such as kernel: [good, …, bad]' },
-    ])
+    throw new PlanError(path, 'a bisection needs two machines or more, such as kernel: [good, …, bad]')
   const runner = new JobRunner(run)
   const ran: JobResult[] = []
   const areGood = async (indices: readonly number[]): Promise<boolean[]> => {
@@ -32,7 +30,7 @@ export async function bisectPlan(path: string, run: PlanRun): Promise<boolean> {
       const last = attempts.at(-1)
       // Such a machine is neither good nor bad.
       if (last?.outcome === 'error' && !run.signal.aborted)
-        throw new PlanError(path, [{ line: 1, column: 1, text: `${job.name} cannot be tested: ${last.detail}` }])
+        throw new PlanError(path, `${job.name} cannot be tested: ${last.detail}`)
     }
     const failed = new Set(all.filter(({ passed }) => !passed).map(({ job }) => job))
     return indices.map((i) => !(candidates[i] ?? []).some((job) => failed.has(job)))

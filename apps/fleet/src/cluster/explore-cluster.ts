@@ -58,14 +58,10 @@ export async function exploreCluster(
 function jobsOf(file: string, { seed: from, seeds, branches, timeout, ...flags }: ExploreFlags): SeedJob[] {
   const [first, last] = branches
   const hasRanges = flags.fromStart === true
-  if (!hasRanges && first > 1)
-    throw new PlanError(file, [{ line: 1, column: 1, text: '--branches: expected a number, or --from-start, too' }])
+  if (!hasRanges && first > 1) throw new PlanError(file, '--branches: expected a number, or --from-start, too')
   const slice = hasRanges ? flags.slice : last
   const slices = Math.ceil((last - first + 1) / slice)
-  if (seeds * slices > MOST_JOBS)
-    throw new PlanError(file, [
-      { line: 1, column: 1, text: `${seeds * slices} jobs are too many: ${MOST_JOBS} at most` },
-    ])
+  if (seeds * slices > MOST_JOBS) throw new PlanError(file, `${seeds * slices} jobs are too many: ${MOST_JOBS} at most`)
   return Array.from({ length: seeds * slices }, (_, i) => {
     const seed = from + Math.floor(i / slices)
     const begin = first + (i % slices) * slice
@@ -77,13 +73,9 @@ function jobsOf(file: string, { seed: from, seeds, branches, timeout, ...flags }
       ...(hasRanges ? ['--from-start'] : []),
       ...(flags.blind === true ? ['--blind'] : []),
     ]
+    const name = `seed ${seed}, ${hasRanges ? 'branches' : 'states'} ${range}`
     const job = {
-      ...({
-        name: `seed ${seed}, ${hasRanges ? 'branches' : 'states'} ${range}`,
-        system: 'cluster',
-        folder: dirname(resolve(file)),
-        args,
-      } as const),
+      ...({ name, system: 'cluster', folder: dirname(resolve(file)), args } as const),
       ...{ expect: [], timeoutSeconds: timeout, retries: 0 },
     }
     return { seed, job: numbered(job, i) }

@@ -27,8 +27,10 @@ interface Place {
 export class PlanError extends Error {
   override readonly name = 'PlanError'
 
-  constructor(file: string, mistakes: readonly (Place & { readonly text: string })[]) {
-    const told = mistakes.map(({ line, column, text }) => plainLine(`${file}:${line}:${column}: ${text}`))
+  /** @param mistakes - a text is one of the whole file */
+  constructor(file: string, mistakes: string | readonly (Place & { readonly text: string })[]) {
+    const all = typeof mistakes === 'string' ? [{ line: 1, column: 1, text: mistakes }] : mistakes
+    const told = all.map(({ line, column, text }) => plainLine(`${file}:${line}:${column}: ${text}`))
     super([...new Set(told)].join('\n'))
   }
 }

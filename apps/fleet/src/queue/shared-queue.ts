@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
 import { type Job as QueuedJob, type Queue, UnrecoverableError } from 'bullmq'
 import { isPlainName } from '../plan/job-files.ts'
@@ -52,13 +53,9 @@ export const sharedQueue = ({ url, name = NAME }: SharedQueueOptions): JobQueue 
     const server = openQueue<Payload>(url, name, RUN_CONNECTIONS, trouble)
     const run = randomUUID()
     const open = new Map(jobs.map((job) => [`${run}_${job.id}`, job]))
-    const stopped = new Promise<void>((resolve) => {
-      if (signal.aborted) resolve()
-      else signal.addEventListener('abort', () => resolve(), { once: true })
-    })
     const collected = collectAll(server, open, listener, { signal, trouble })
     try {
-      await Promise.race([collected, stopped])
+      await Promise.race([collected, aborted(signal)])
       if (signal.aborted) await atMost(STOP_MS, withdraw(server, [...open.keys()]))
     } finally {
       await atMost(
@@ -190,6 +187,8 @@ async function withdraw(server: QueueServer<Payload>, ids: readonly string[]): P
   await queue.close()
 }
 
+const aborted = async (signal: AbortSignal): Promise<unknown> => signal.aborted || once(signal, 'abort')
+
 /** Waits a limited time for a response that may never come. */
 async function atMost(milliseconds: number, what: Promise<unknown>): Promise<void> {
   const waiting = new AbortController()
@@ -273,10 +272,7 @@ export async function serveQueue(options: ServeOptions, make: MakeAttempt, signa
     await atMost(STOP_MS, worker.close(true))
     await atMost(STOP_MS, used.close())
   }
-  const stopped = new Promise<void>((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
+  const stopped = aborted(signal)
   const worked = work().catch((error: unknown) => {
     if (!signal.aborted) throw error
   })
