@@ -1,4 +1,5 @@
 import { basename } from 'node:path'
+import { defined } from '@retrap/basics'
 import { isMultibootKernel, kernelRom, type OptionRom, type MachineBootOptions, type KernelRom } from '@retrap/machine'
 import { CliError } from '../errors.ts'
 import type { DriveArgument } from '../machine/drives/drives.ts'
@@ -157,13 +158,9 @@ export async function readImages(
     )
   return {
     ...(isUBoot && { preferredMode: null }),
-    ...(kernel === undefined ? {} : { kernel }),
-    ...(initrd === undefined || named ? {} : { initrd }),
+    ...defined({ kernel, initrd: named ? undefined : initrd, firmware, vgaBios, commandLine }),
     ...(modules.length === 0 ? {} : { modules }),
-    ...(firmware === undefined ? {} : { firmware }),
-    ...(vgaBios === undefined ? {} : { vgaBios }),
     ...(rom === undefined || rom.length === 0 ? {} : { optionRoms: rom }),
-    ...(commandLine === undefined ? {} : { commandLine }),
   }
 }
 
@@ -190,9 +187,8 @@ async function readKernelRom(kernel: Uint8Array, given: readonly string[] = []):
   return given.some((path) => basename(path) === name) ? [] : [{ name, bytes: await fetchBiosFile(name) }]
 }
 
-async function readImage(option: string, path: string | undefined): Promise<Uint8Array | undefined> {
-  return path === undefined ? undefined : readInput(`${option} ${path}`, path)
-}
+const readImage = async (option: string, path: string | undefined): Promise<Uint8Array | undefined> =>
+  path === undefined ? undefined : readInput(`${option} ${path}`, path)
 
 /** Adds adapters' firmware. @throws CliError `ERR_INPUT` */
 export async function withOptionRoms(images: MachineImages, paths: readonly string[] = []): Promise<MachineImages> {

@@ -96,7 +96,8 @@ export async function settingsFor(
   drives: readonly DriveArgument[] = [],
 ): Promise<SessionSettings> {
   const events: { tell?: DeviceHost['tell'] } = {}
-  const told: DeviceHost = { ...pickOutputs(host), tell: (...event) => events.tell?.(...event) }
+  const { stdout, stderr } = host
+  const told: DeviceHost = { stdout, stderr, tell: (...event) => events.tell?.(...event) }
   const usb = usbController(flags.device, drives)
   if (flags.console === 'xen' && flags.hypervisor !== 'xen') throw usage('--console xen needs --hypervisor xen')
   const ports = rootPorts(flags.device)
@@ -116,9 +117,8 @@ export async function settingsFor(
       generation: {},
       ...(board === 'q35' && { machine: board }),
       ...(smm === 'smm=on' && { smm: true }),
-      ...defined({ gic, deviceNodes: flags.deviceNode, cpu: flags.cpu }),
+      ...defined({ gic, deviceNodes: flags.deviceNode, cpu: flags.cpu, usb, sampling: profile }),
       ...jitSettings(flags, unitCache, host),
-      ...(profile !== undefined && { sampling: profile }),
       ...(flags.tripleFault === 'reset' && { tripleFault: flags.tripleFault }),
       clock: flags.deterministic === true ? 'deterministic' : 'real',
       ...(flags.hypervisor === 'xen' && { hypervisor: flags.hypervisor }),
@@ -129,12 +129,11 @@ export async function settingsFor(
         devicePolicy: flags.deviceFailure,
         onDeviceFailure: (failure: DeviceFailure) => void host.stderr.write(formatDeviceFailure(failure)),
       }),
-      ...(flags.deviceDeadline !== undefined && { deviceDeadlineMs: flags.deviceDeadline }),
       ...(flags.device?.some(runsInWorker) === true && { sharedMemory: true }),
       ...(flags.checkMappings === true && { checkMappings: true }),
       ...(trace?.access && { trace: trace.access }),
       ...(flags.vapic === true && { vapic: true }),
-      ...defined({ vga: flags.vga, preferredMode: flags.preferredMode, usb }),
+      ...defined({ vga: flags.vga, preferredMode: flags.preferredMode, deviceDeadlineMs: flags.deviceDeadline }),
       ...(ports.length > 0 && { rootPorts: ports }),
     },
     portDevices: devicesBehindPorts(flags.device),
@@ -155,11 +154,10 @@ export async function settingsFor(
     ...(flags.reboot === false && { noReboot: true }),
     console: flags.console ?? 'serial',
     snapshots: { arguments: [], onExit: flags.saveOnExit },
-    ...defined({ control: flags.control, pidFile: flags.pidfile }),
+    ...defined({ control: flags.control, pidFile: flags.pidfile, incoming: flags.incoming, stats: flags.stats }),
     ...(flags.daemonize === true && { daemonize: true }),
     ...defined({ monitor: flags.monitor, qmp: flags.qmp }),
     ...(flags.paused === true && { paused: true }),
-    ...(flags.incoming !== undefined && { incoming: flags.incoming }),
     // A recorded machine waits for gdb.
     ...(flags.gdb !== undefined && { gdb: { ...flags.gdb, wait: flags.gdb.wait || flags.record !== undefined } }),
     recording: {
@@ -172,13 +170,9 @@ export async function settingsFor(
       replay: flags.replay,
     },
     input,
-    ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
-    ...defined({ trace, profile, unitCache }),
-    ...(flags.stats === undefined ? {} : { stats: flags.stats }),
+    ...defined({ trace, profile, unitCache, timeoutMs: flags.timeout }),
   }
 }
-
-const pickOutputs = ({ stdout, stderr }: DeviceHost): DeviceHost => ({ stdout, stderr })
 
 async function profileOf({ profile, symbols = [], cpus }: MachineFlags): Promise<GuestProfile | undefined> {
   if (profile !== undefined) return new GuestProfile(profile, cpus, await readSymbolFiles(symbols))

@@ -248,56 +248,55 @@ export function didYouMean(wrong: string, names: readonly string[]): string {
 
 const MOST_DECIMAL = 9999
 
-/** Reads the properties of one device, and applies defaults. */
+/** Reads the properties of one device or drive, and applies defaults. */
 export class Properties {
-  readonly #argument: DeviceArgument
+  readonly #properties: DeviceArgument['properties']
+  /** What has the properties, for messages. */
+  readonly #owner: string
 
-  constructor(argument: DeviceArgument) {
-    this.#argument = argument
+  constructor({ name, properties }: DeviceArgument, owner = `--device ${name}`) {
+    this.#properties = properties
+    this.#owner = owner
   }
 
   text(key: string, otherwise: string): string {
-    return this.#argument.properties.get(key) ?? otherwise
+    return this.#properties.get(key) ?? otherwise
   }
 
-  whole(key: string, otherwise: number, most: number, least = 0): number {
-    const text = this.#argument.properties.get(key)
+  whole<T extends number | undefined>(key: string, otherwise: T, most: number, least = 0): number | T {
+    const text = this.#properties.get(key)
     if (text === undefined) return otherwise
     const value = parseWhole(text)
     if (value === undefined || value < least || value > most) {
       // Ports and large numbers are known in hexadecimal, sizes and counts in decimal.
       const shown = (limit: number): string => (most > MOST_DECIMAL ? `0x${limit.toString(16)}` : String(limit))
       const range = least === 0 ? `0 to ${shown(most)}` : `${shown(least)} to ${shown(most)}`
-      throw usage(`--device ${this.#argument.name}: ${key}=${text} is not a number from ${range}`)
+      throw usage(`${this.#owner}: ${key}=${text} is not a number from ${range}`)
     }
     return value
   }
 
   /** Reads a property with some allowed words; default the first word. */
   oneOf<T extends string>(key: string, words: readonly T[]): T {
-    const word = this.#argument.properties.get(key) ?? words[0]!
+    const word = this.#properties.get(key) ?? words[0]!
     const found = words.find((one) => one === word)
-    if (found === undefined)
-      throw usage(
-        `--device ${this.#argument.name}: ${key}=${word} is unknown; there are ${words.join(', ')}${didYouMean(word, words)}`,
-      )
-    return found
+    if (found !== undefined) return found
+    throw usage(`${this.#owner}: ${key}=${word} is unknown; there are ${words.join(', ')}${didYouMean(word, words)}`)
   }
 
   /** Reads an `on` or `off` property; undefined if not given. */
   flag(key: string): boolean | undefined {
-    const text = this.#argument.properties.get(key)
+    const text = this.#properties.get(key)
     if (text === undefined) return undefined
-    if (text !== 'on' && text !== 'off') throw usage(`--device ${this.#argument.name}: ${key}=${text} is not on or off`)
+    if (text !== 'on' && text !== 'off') throw usage(`${this.#owner}: ${key}=${text} is not on or off`)
     return text === 'on'
   }
 
   /** Refuses properties that a device does not have. */
   check(known: readonly string[]): void {
-    const { name, properties } = this.#argument
-    for (const key of properties.keys()) {
+    for (const key of this.#properties.keys()) {
       if (!known.includes(key))
-        throw usage(`--device ${name} has no '${key}'; it has ${known.join(', ')}${didYouMean(key, known)}`)
+        throw usage(`${this.#owner} has no '${key}'; it has ${known.join(', ')}${didYouMean(key, known)}`)
     }
   }
 }

@@ -15,7 +15,12 @@ import { fieldsOf } from './frame-text.ts'
 
 /** The kind of object that a frame declares. A field with an object's number has the name of its kind. */
 const DECLARES: Partial<Record<FrameKind, ObjectKind>> = {
-  ...{ device: 'device', range: 'region', function: 'function', bar: 'region', memory: 'memory', line: 'line' },
+  device: 'device',
+  range: 'region',
+  function: 'function',
+  bar: 'region',
+  memory: 'memory',
+  line: 'line',
 }
 const KINDS: ReadonlySet<string> = new Set(Object.values(DECLARES))
 

@@ -1,7 +1,7 @@
 import { defined } from '@retrap/basics'
 import type { MachineBootOptions, MachineNvmePlace, MachineScsiPlace, MachineVirtioDisk } from '@retrap/machine'
 import type { OptionGroup } from '../../options/option-table.ts'
-import { didYouMean, parseWhole, splitPairs, usage } from '../../options/values.ts'
+import { didYouMean, Properties, splitPairs, usage } from '../../options/values.ts'
 
 /** A drive that the user asked for. */
 export interface DriveArgument {
@@ -126,25 +126,12 @@ export function parseDrive(text: string): DriveArgument {
   const unknown = [...given.keys()].find((key) => !DRIVE_KEYS.includes(key))
   if (unknown !== undefined)
     throw usage(`--drive has no '${unknown}'; it has ${OWN_KEYS.join(', ')}${didYouMean(unknown, DRIVE_KEYS)}`)
-  const oneOf = (key: string, values: readonly string[], otherwise: string): string => {
-    const value = given.get(key) ?? otherwise
-    if (!values.includes(value))
-      throw usage(
-        `--drive: ${key}=${value} is unknown; there ${values.length === 1 ? 'is' : 'are'} ${values.join(', ')}${didYouMean(value, values)}`,
-      )
-    return value
-  }
-  const whole = (key: string, most: number): number | undefined => {
-    const value = given.get(key)
-    const number = value === undefined ? undefined : parseWhole(value)
-    if (value !== undefined && (number === undefined || number > most))
-      throw usage(`--drive: ${key}=${value} is not a number from 0 to ${most}`)
-    return number
-  }
-  const kind = oneOf('if', ['ide', 'virtio', 'scsi', 'floppy', 'none', 'pflash'], 'ide')
+  const properties = new Properties({ name: '', properties: given }, '--drive')
+  const whole = (key: string, most: number): number | undefined => properties.whole(key, undefined, most)
+  const kind = properties.oneOf('if', ['ide', 'virtio', 'scsi', 'floppy', 'none', 'pflash'])
   const flash = kind === 'pflash'
-  const format = oneOf('format', ['raw', 'qcow2'], 'raw') as 'raw' | 'qcow2'
-  const media = oneOf('media', ['disk', 'cdrom'], 'disk') as 'disk' | 'cdrom'
+  const format = properties.oneOf('format', ['raw', 'qcow2'])
+  const media = properties.oneOf('media', ['disk', 'cdrom'])
   const path = given.get('file') ?? null
   if (path === '' || (path === null && media === 'disk' && kind !== 'floppy')) {
     throw usage(`--drive ${text} names no file; write file=FILE`)
@@ -152,12 +139,12 @@ export function parseDrive(text: string): DriveArgument {
   if (given.has('index') && (given.has('bus') || given.has('unit'))) {
     throw usage(`--drive ${text} names its place twice; write either index, or bus and unit`)
   }
-  const snapshot = oneOf('snapshot', ['on', 'off'], 'off') === 'on'
-  const readOnly = oneOf('readonly', ['on', 'off'], 'off') === 'on'
+  const isOn = (key: string): boolean => properties.flag(key) === true
+  const [snapshot, readOnly] = [isOn('snapshot'), isOn('readonly')]
   if (flash) {
     const unit = whole('index', 1) ?? whole('unit', 1) ?? 0
-    const secure = oneOf('secure', ['on', 'off'], 'off') === 'on'
-    return { ...parseFlash(text, path, unit, given), snapshot, readOnly, ...(secure && { secure }), ...noted }
+    const secure = isOn('secure') && { secure: true }
+    return { ...parseFlash(text, path, unit, given), snapshot, readOnly, ...secure, ...noted }
   }
   if (given.has('secure')) throw usage(`--drive ${text}: secure is of a flash; write if=pflash`)
   const id = given.get('id')

@@ -194,27 +194,21 @@ export class OpenDrives {
     at: number,
     given: { readonly path: string; readonly format?: 'raw' | 'qcow2'; readonly force: boolean },
   ): Promise<void> {
-    return this.#inTurn(at, () => this.#change(drive, at, given))
-  }
-
-  async #change(
-    drive: MachineRemovableDrive,
-    at: number,
-    given: { readonly path: string; readonly format?: 'raw' | 'qcow2'; readonly force: boolean },
-  ): Promise<void> {
-    const { argument } = this.#removable(at)
-    const { format: _format, ...rest } = argument
-    const { path, format, force } = given
-    const media = drive.kind === 'cdrom' ? 'cdrom' : 'disk'
-    const wanted = { ...rest, path, media, ...(format !== undefined && { format }) } as const
-    const opened = await openDrive(wanted, this.#files)
-    try {
-      await drive.insert(opened.medium!, { force })
-    } catch (error) {
-      await this.#closeFile(opened.medium)
-      throw error
-    }
-    await this.#replace(at, opened.medium)
+    return this.#inTurn(at, async () => {
+      const { format: _format, ...rest } = this.#removable(at).argument
+      const { force, ...image } = given
+      const opened = await openDrive(
+        { ...rest, media: drive.kind === 'cdrom' ? 'cdrom' : 'disk', ...image },
+        this.#files,
+      )
+      try {
+        await drive.insert(opened.medium!, { force })
+      } catch (error) {
+        await this.#closeFile(opened.medium)
+        throw error
+      }
+      await this.#replace(at, opened.medium)
+    })
   }
 
   /** Takes the image out of a drive of the machine that runs, and closes it. @throws MachineError `ERR_LOCKED` */
