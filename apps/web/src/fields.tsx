@@ -1,5 +1,5 @@
 // Forms, fields and tables of panels: the first page loads none of them.
-import type { ComponentChildren } from 'preact'
+import type { ComponentChildren, PartialInputHTMLAttributes } from 'preact'
 
 interface ActionFormProps {
   readonly children: ComponentChildren
@@ -19,6 +19,24 @@ export const ActionForm = ({ look = 'actions', submit, children }: ActionFormPro
   >
     {children}
   </form>
+)
+
+interface TextFieldProps extends Omit<PartialInputHTMLAttributes<HTMLInputElement>, 'label' | 'type'> {
+  readonly label: string
+  /** The label's class. */
+  readonly look?: string
+  readonly type?: 'search' | 'url'
+  readonly list?: string
+  readonly change: (text: string) => void
+}
+
+/** A field for a line of text. */
+export const TextField = ({ label, look, change, ...input }: TextFieldProps) => (
+  <label class={look}>
+    {label}
+    {/* Types allow some of these only of certain types of input. */}
+    <input type="text" {...(input as object)} onInput={(event) => change(event.currentTarget.value)} />
+  </label>
 )
 
 interface ChoiceProps<T extends string> {

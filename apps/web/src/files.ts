@@ -10,3 +10,21 @@ export function download(file: Blob, name: string): void {
   link.click()
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
 }
+
+/** What this browser keeps by a name; null: nothing; undefined: it keeps nothing at all. */
+export function kept(name: string): string | null | undefined {
+  try {
+    return localStorage.getItem(name)
+  } catch {
+    return undefined
+  }
+}
+
+/** Has this browser keep a text, where it keeps anything. */
+export function keep(name: string, text: string): void {
+  try {
+    localStorage.setItem(name, text)
+  } catch {
+    // As in some private windows.
+  }
+}

@@ -1,7 +1,7 @@
 import type { KeptDisk } from '@retrap/web'
 import { useState } from 'preact/hooks'
 import { Alert, FileButton } from './controls.tsx'
-import { ActionForm } from './fields.tsx'
+import { ActionForm, TextField } from './fields.tsx'
 import { download, sizeOf } from './files.ts'
 import { keptNameOf } from './settings.ts'
 
@@ -78,15 +78,12 @@ export function KeptDisksPanel({ all, list }: KeptDisksPanelProps) {
           }}
         >
           <div class="fields">
-            <label>
-              For the disk image named
-              <input
-                type="text"
-                required
-                value={brought.name}
-                onInput={(event) => setBrought({ ...brought, name: event.currentTarget.value })}
-              />
-            </label>
+            <TextField
+              label="For the disk image named"
+              required
+              value={brought.name}
+              change={(name) => setBrought({ ...brought, name })}
+            />
           </div>
           <p class="soft">
             A machine that keeps its disks goes on with what is kept by its image's name.

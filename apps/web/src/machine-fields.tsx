@@ -1,6 +1,6 @@
 import { CPU_MODELS, cpuModel } from '@retrap/x86-cpu'
 import { useState } from 'preact/hooks'
-import { ActionForm, Choice } from './fields.tsx'
+import { ActionForm, Choice, TextField } from './fields.tsx'
 import { NETWORK_NOTES } from './network-notes.ts'
 import { RelayAddress } from './relay-address.tsx'
 import { type ChosenImage, commandLineFor, isRelay, NETWORKS, type Role, ROLES, type Settings } from './settings.ts'
@@ -18,16 +18,7 @@ export function Address({ add }: { add: (image: ChosenImage) => void }) {
       }}
     >
       <div class="fields">
-        <label>
-          Address
-          <input
-            type="url"
-            required
-            value={address}
-            placeholder="https://"
-            onInput={(event) => setAddress(event.currentTarget.value)}
-          />
-        </label>
+        <TextField label="Address" type="url" required value={address} placeholder="https://" change={setAddress} />
         <Choice label="What it is" value={role} choices={ROLES} change={setRole} />
       </div>
       <p class="soft">Disks and CDs are read by ranges, as the guest wants them. The server has to allow this page.</p>
@@ -150,14 +141,12 @@ export function Fields({ settings, change }: FieldsProps) {
           <RelayAddress kind={settings.network} value={settings.relay} change={(relay) => change({ relay })} />
         )}
         {settings.board !== 'virt' && <CpuField settings={settings} change={change} />}
-        <label class="wide">
-          Kernel's command line
-          <input
-            type="text"
-            value={settings.commandLine}
-            onInput={(event) => change({ commandLine: event.currentTarget.value })}
-          />
-        </label>
+        <TextField
+          look="wide"
+          label="Kernel's command line"
+          value={settings.commandLine}
+          change={(commandLine) => change({ commandLine })}
+        />
       </div>
       {settings.network !== 'off' && <p class="soft">{NETWORK_NOTES[settings.network]}</p>}
     </>

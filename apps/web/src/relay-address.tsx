@@ -1,3 +1,4 @@
+import { TextField } from './fields.tsx'
 import { RELAYS, type RelayKind } from './settings.ts'
 
 interface RelayAddressProps {
@@ -9,17 +10,14 @@ interface RelayAddressProps {
 /** A field for the address of a relay. */
 export function RelayAddress({ kind, value, change }: RelayAddressProps) {
   return (
-    <label>
-      Address of the relay
-      <input
-        type="url"
-        required
-        pattern={RELAYS[kind].pattern}
-        title={`An address that begins with ${RELAYS[kind].starts}`}
-        placeholder="wss://"
-        value={value}
-        onInput={(event) => change(event.currentTarget.value)}
-      />
-    </label>
+    <TextField
+      label="Address of the relay"
+      type="url"
+      required
+      pattern={RELAYS[kind].pattern}
+      title={`An address that begins with ${RELAYS[kind].starts}`}
+      placeholder="wss://"
+      {...{ value, change }}
+    />
   )
 }

@@ -1,4 +1,6 @@
 // How long systems have taken from the click to their prompt, in this browser.
+import { keep, kept } from './files.ts'
+
 const PREFIX = 'retrap-start '
 let begun: { readonly title: string; readonly at: number } | null = null
 
@@ -9,20 +11,12 @@ export function timeStart(title: string): void {
 /** Records that the started system shows its prompt. */
 export function timePrompt(): void {
   if (begun === null) return
-  try {
-    localStorage.setItem(PREFIX + begun.title, String(performance.now() - begun.at))
-  } catch {
-    // This browser keeps nothing.
-  }
+  keep(PREFIX + begun.title, String(performance.now() - begun.at))
   begun = null
 }
 
 /** Milliseconds that a system took the last time; null: unknown. */
 export function startedIn(title: string): number | null {
-  try {
-    const ms = Number(localStorage.getItem(PREFIX + title))
-    return ms > 0 ? ms : null
-  } catch {
-    return null
-  }
+  const ms = Number(kept(PREFIX + title))
+  return ms > 0 ? ms : null
 }

@@ -3,6 +3,7 @@ import './cluster.css'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { Alert } from '../controls.tsx'
+import { TextField } from '../fields.tsx'
 import type { Chosen } from '../settings.ts'
 import { Tool } from '../toolbar.tsx'
 import { useBack } from '../use-back.ts'
@@ -222,23 +223,13 @@ function Filter({ view, wish, change }: FilterProps) {
           </button>
         ))}
       </div>
-      <label>
-        Port
-        <input
-          type="text"
-          inputMode="numeric"
-          value={wish.port}
-          onInput={(event) => change({ ...wish, port: event.currentTarget.value.replaceAll(/\D/g, '') })}
-        />
-      </label>
-      <label class="text">
-        Text
-        <input
-          type="text"
-          value={wish.text}
-          onInput={(event) => change({ ...wish, text: event.currentTarget.value })}
-        />
-      </label>
+      <TextField
+        label="Port"
+        inputMode="numeric"
+        value={wish.port}
+        change={(port) => change({ ...wish, port: port.replaceAll(/\D/g, '') })}
+      />
+      <TextField look="text" label="Text" value={wish.text} change={(text) => change({ ...wish, text })} />
       <Legend />
     </form>
   )

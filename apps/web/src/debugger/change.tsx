@@ -1,6 +1,7 @@
 import type { Machine, MachineChange } from '@retrap/web'
 import { useState } from 'preact/hooks'
-import { ActionForm } from '../fields.tsx'
+import { ActionForm, TextField } from '../fields.tsx'
+import type { PanelProps } from '../tabs.tsx'
 import { addressOf } from './addresses.ts'
 import { SymbolField } from './symbols.tsx'
 
@@ -12,10 +13,8 @@ const REGISTERS: ReadonlySet<string> = new Set([
   ...Array.from({ length: 31 }, (_, i) => `x${i}`),
 ])
 
-interface ChangeProps {
-  readonly machine: Machine
+interface ChangeProps extends Pick<PanelProps, 'machine' | 'attempt'> {
   readonly isBusy: boolean
-  readonly attempt: (action: () => Promise<unknown>) => void
   /** Asks the user whether the machine is to branch from the recording for the change. */
   readonly ask: (change: MachineChange) => void
 }
@@ -30,18 +29,15 @@ export function Change({ machine, isBusy, attempt, ask }: ChangeProps) {
       <h3>Change</h3>
       <ActionForm submit={() => attempt(read)}>
         <SymbolField machine={machine} label="Register or address" placeholder="rax" value={place} change={setPlace} />
-        <label>
-          New value
-          <input
-            type="text"
-            class="code"
-            autocomplete="off"
-            spellcheck={false}
-            value={text}
-            placeholder="hexadecimal: 1f, or bytes: 90 90"
-            onInput={(event) => setText(event.currentTarget.value)}
-          />
-        </label>
+        <TextField
+          label="New value"
+          class="code"
+          autocomplete="off"
+          spellcheck={false}
+          value={text}
+          placeholder="hexadecimal: 1f, or bytes: 90 90"
+          change={setText}
+        />
         <button type="submit" disabled={isBusy}>
           Change …
         </button>

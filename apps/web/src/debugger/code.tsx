@@ -1,17 +1,15 @@
-import type { Machine } from '@retrap/web'
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import { addressText, type Vcpu } from '../inspector/disassembly.ts'
+import type { PanelProps } from '../tabs.tsx'
 import { rowOf } from './listing.ts'
 import { useNames } from './symbols.tsx'
 import { hex } from './stop-text.ts'
 import type { DebuggerView } from './use-debugger.ts'
 import { useListing, useRows } from './use-listing.ts'
 
-interface CodeProps extends Pick<DebuggerView, 'stops'> {
-  readonly machine: Machine
+interface CodeProps extends Pick<DebuggerView, 'stops'>, Pick<PanelProps, 'machine' | 'attempt'> {
   readonly setStops: (stops: DebuggerView['stops']) => void
   readonly vcpu: Vcpu
-  readonly attempt: (action: () => Promise<unknown>) => void
 }
 
 /** Whether a row is visible. */

@@ -1,10 +1,10 @@
-import type { Machine, TravelStop } from '@retrap/web'
+import type { TravelStop } from '@retrap/web'
 import type { Terminal } from '@xterm/xterm'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import './debugger.css'
 import { Ask } from '../ask.tsx'
 import type { PageState } from '../machine-life.ts'
-import type { Chosen } from '../settings.ts'
+import type { PanelProps } from '../tabs.tsx'
 import { writerText } from './stop-text.ts'
 import { Menu, type OpenMenu } from './menu.tsx'
 import { timeText } from './run-axis.ts'
@@ -14,13 +14,10 @@ import { Tour } from './tour.tsx'
 import { Sign, Transport } from './transport.tsx'
 import { type DebuggerView, useDebugger, useRecord } from './use-debugger.ts'
 
-interface InstrumentProps {
-  readonly machine: Machine
-  readonly chosen: Chosen
+interface InstrumentProps extends Pick<PanelProps, 'machine' | 'chosen' | 'attempt'> {
   readonly state: PageState
   /** The machine runs on. */
   readonly run: () => void
-  readonly attempt: (action: () => Promise<unknown>) => void
 }
 
 /** The debugger's bar and time line, across the page: always in sight. */

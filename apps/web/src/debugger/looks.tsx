@@ -1,14 +1,9 @@
-import type { Machine } from '@retrap/web'
 import { useState } from 'preact/hooks'
 import { ActionForm } from '../fields.tsx'
+import type { PanelProps } from '../tabs.tsx'
 import { addressOf } from './addresses.ts'
 import { SymbolField } from './symbols.tsx'
 import { hex } from './stop-text.ts'
-
-interface LooksProps {
-  readonly machine: Machine
-  readonly attempt: (action: () => Promise<unknown>) => void
-}
 
 /** Looks that need no address. */
 const LOOKS = [
@@ -20,7 +15,7 @@ const LOOKS = [
 ] as const
 
 /** Queries at the debugger's instant: how an address is translated, Linux's state, pending requests. */
-export function Looks({ machine, attempt }: LooksProps) {
+export function Looks({ machine, attempt }: Pick<PanelProps, 'machine' | 'attempt'>) {
   const [text, setText] = useState('')
   const [seen, setSeen] = useState('')
   const look = (line: string): void => attempt(async () => setSeen(await machine.debugger.lookAt(line)))

@@ -1,7 +1,7 @@
-import type { Machine } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
 import { ActionForm } from '../fields.tsx'
 import { useRead } from '../inspector/view.ts'
+import type { PanelProps } from '../tabs.tsx'
 import { placeOf } from './addresses.ts'
 import { askedAt, Menu, type OpenMenu, walkAsked } from './menu.tsx'
 import { SymbolField } from './symbols.tsx'
@@ -15,8 +15,7 @@ const WATCHED_BYTES = 1
 /** Printable characters of ASCII. */
 const [FIRST_PRINTABLE, LAST_PRINTABLE] = [0x20, 0x7e]
 
-interface MemoryProps {
-  readonly machine: Machine
+interface MemoryProps extends Pick<PanelProps, 'machine' | 'attempt'> {
   /** Number of retired instructions: memory is read again when it changes. */
   readonly instruction: number
   readonly past: Pick<DebuggerView, 'ask' | 'isBusy' | 'stops' | 'change'>
@@ -24,7 +23,6 @@ interface MemoryProps {
   readonly stackPointer: bigint
   /** The address to show, requested by another panel. */
   readonly shown: DebuggerView['shown']
-  readonly attempt: (action: () => Promise<unknown>) => void
 }
 
 /** Memory at the debugger's instant, and its last writers. */

@@ -1,6 +1,6 @@
-import type { Machine } from '@retrap/web'
 import { useState } from 'preact/hooks'
-import { ActionForm } from '../fields.tsx'
+import { ActionForm, TextField } from '../fields.tsx'
+import type { PanelProps } from '../tabs.tsx'
 import type { DebuggerView } from './use-debugger.ts'
 
 /** Bytes of a value, of which the lowest come first. */
@@ -19,10 +19,8 @@ function bytesOf(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from({ length: Number(bytes) }, (_, i) => Number((value >> BigInt(8 * i)) & 0xffn))
 }
 
-interface SearchProps {
-  readonly machine: Machine
+interface SearchProps extends Pick<PanelProps, 'machine' | 'attempt'> {
   readonly view: DebuggerView
-  readonly attempt: (action: () => Promise<unknown>) => void
 }
 
 /** Searches the guest's memory where the debugger is, and asks who printed a text. */
@@ -35,16 +33,13 @@ export function Search({ machine, view: { ask, change, isBusy }, attempt }: Sear
   return (
     <section aria-label="Search">
       <ActionForm submit={() => attempt(search)}>
-        <label>
-          Text, or a value such as 0x2a
-          <input
-            type="text"
-            autocomplete="off"
-            spellcheck={false}
-            value={text}
-            onInput={(event) => setText(event.currentTarget.value)}
-          />
-        </label>
+        <TextField
+          label="Text, or a value such as 0x2a"
+          autocomplete="off"
+          spellcheck={false}
+          value={text}
+          change={setText}
+        />
         <button type="submit" disabled={text === ''}>
           Find in memory
         </button>

@@ -1,17 +1,12 @@
 import { useEffect, useState } from 'preact/hooks'
+import { keep, kept } from '../files.ts'
 
 /** An arrow key changes the size by this. */
 const STEP_PIXELS = 24
 const PREFIX = 'retrap-size '
 
 /** The user's size of a panel, in pixels; null: none yet. */
-function keptSize(name: string): number | null {
-  try {
-    return Number(localStorage.getItem(PREFIX + name)) || null
-  } catch {
-    return null
-  }
-}
+const keptSize = (name: string): number | null => Number(kept(PREFIX + name)) || null
 
 interface SizerProps {
   /** Name for people, and for the browser's storage. */
@@ -33,11 +28,7 @@ export function Sizer({ name, of, least, most, initial, size }: SizerProps) {
   const change = (wanted: number): void => {
     const next = Math.round(Math.min(most, Math.max(least, wanted)))
     setChosen(next)
-    try {
-      localStorage.setItem(PREFIX + name, String(next))
-    } catch {
-      // This browser keeps nothing.
-    }
+    keep(PREFIX + name, String(next))
   }
   const isWide = of === 'right'
   const [larger, smaller] = isWide ? ['ArrowLeft', 'ArrowRight'] : ['ArrowDown', 'ArrowUp']

@@ -1,6 +1,7 @@
-import type { Machine, StopPlace } from '@retrap/web'
+import type { StopPlace } from '@retrap/web'
 import { useState } from 'preact/hooks'
 import { ActionForm, Choice } from '../fields.tsx'
+import type { PanelProps } from '../tabs.tsx'
 import { addressOf, vectorOf } from './addresses.ts'
 import { SymbolField } from './symbols.tsx'
 import { hex } from './stop-text.ts'
@@ -55,11 +56,9 @@ const KINDS: Readonly<Record<string, Kind>> = {
 /** Stops that an Arm board does not have. */
 const OF_PCS: ReadonlySet<string> = new Set(['port', 'msr'])
 
-interface StopsProps extends Pick<DebuggerView, 'stops'> {
-  readonly machine: Machine
+interface StopsProps extends Pick<DebuggerView, 'stops'>, Pick<PanelProps, 'machine' | 'attempt'> {
   readonly isArm: boolean
   readonly setStops: (stops: DebuggerView['stops']) => void
-  readonly attempt: (action: () => Promise<unknown>) => void
 }
 
 /** The places where the machine stops, forwards and backwards. */

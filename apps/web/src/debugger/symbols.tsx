@@ -1,7 +1,9 @@
 import type { Machine } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
 import { FileButton } from '../controls.tsx'
+import { TextField } from '../fields.tsx'
 import { useRead } from '../inspector/view.ts'
+import type { PanelProps } from '../tabs.tsx'
 
 /** Returns symbols of addresses at the debugger's instant; null for an unknown address. */
 export function useNames(machine: Machine, addresses: readonly bigint[]): readonly (string | null)[] {
@@ -28,30 +30,19 @@ export function SymbolField({ machine, label, value, placeholder, change }: Symb
     void machine.debugger.namesLike(value).then(setOffered, () => setOffered([]))
   }, [value])
   return (
-    <label>
-      {label}
-      <input
-        type="text"
-        list={id}
-        autocomplete="off"
-        spellcheck={false}
-        placeholder={placeholder}
-        value={value}
-        onInput={(event) => change(event.currentTarget.value)}
-      />
+    <>
+      <TextField list={id} autocomplete="off" spellcheck={false} {...{ label, placeholder, value, change }} />
       <datalist id={id}>
         {offered.map((name) => (
           <option key={name} value={name} />
         ))}
       </datalist>
-    </label>
+    </>
   )
 }
 
-interface SymbolsFileProps {
-  readonly machine: Machine
+interface SymbolsFileProps extends Pick<PanelProps, 'machine' | 'attempt'> {
   readonly say: (note: string) => void
-  readonly attempt: (action: () => Promise<unknown>) => void
 }
 
 /** Takes a file of symbols: the kernel in memory has its own. */

@@ -1,7 +1,10 @@
 import type { RunHistory, RunPosition, RunSample } from '@retrap/web'
 import { useMemo, useState } from 'preact/hooks'
+import { TextField } from '../fields.tsx'
 import { axisOf, laneOf, type RunAxis, timeText } from './run-axis.ts'
 
+/** Colours of the lanes. */
+const COLOURS = ['accent', 'slow', 'wrong', 'soft', 'ink'].map((name) => ({ color: `var(--${name})` }))
 const LANES: readonly (readonly [name: string, count: (sample: RunSample) => number])[] = [
   ['Device requests', ({ deviceAccesses }) => deviceAccesses],
   ['Interrupts', ({ interrupts }) => interrupts],
@@ -58,7 +61,7 @@ export function TimeLine({ history, position, go }: TimeLineProps) {
     <section class="run" aria-label="Time line">
       <ul class="lanes" aria-hidden="true">
         {[...LANES.map(([name]) => name), 'Output', 'Marks'].map((name, lane) => (
-          <li key={name} class={`lane${lane}`}>
+          <li key={name} style={COLOURS[lane]}>
             {name}
           </li>
         ))}
@@ -73,7 +76,7 @@ export function TimeLine({ history, position, go }: TimeLineProps) {
       >
         <svg viewBox={`0 0 ${PLACES} ${height}`} preserveAspectRatio="none" aria-hidden="true">
           {paths.map((path, lane) => (
-            <path key={lane} class={`lane${lane}`} d={path} />
+            <path key={lane} style={COLOURS[lane]} d={path} />
           ))}
         </svg>
         <i class="here" style={{ left: `${((here - axis.beginMs) / span) * 100}%` }} />
@@ -110,10 +113,7 @@ export function Marks({ history, isBusy, go }: Omit<TimeLineProps, 'position'> &
   return (
     <details>
       <summary>Lines that the guest has printed, and marks: {history.marks.length}</summary>
-      <label class="field">
-        Find a line
-        <input type="search" value={wanted} onInput={(event) => setWanted(event.currentTarget.value)} />
-      </label>
+      <TextField type="search" label="Find a line" value={wanted} change={setWanted} />
       <div class="marks" role="region" aria-label="Lines and marks" tabIndex={0}>
         <ol>
           {found.slice(-MOST_LINES).map(({ kind, text, instruction }) => (

@@ -1,6 +1,6 @@
-import type { Machine } from '@retrap/web'
 import { useState } from 'preact/hooks'
-import type { Chosen } from '../settings.ts'
+import { keep, kept } from '../files.ts'
+import type { PanelProps } from '../tabs.tsx'
 import type { DebuggerView } from './use-debugger.ts'
 
 const SYSTEM = /^Debian amd64/
@@ -9,25 +9,15 @@ const KEPT = 'retrap-tour'
 const [VARIABLE, COMMAND] = ['panic_timeout', 'echo 42 > /proc/sys/kernel/panic']
 const VARIABLE_BYTES = 4
 
-function isClosed(): boolean {
-  try {
-    return localStorage.getItem(KEPT) !== null
-  } catch {
-    return true
-  }
-}
-
-interface TourProps {
-  readonly machine: Machine
-  readonly chosen: Chosen
+interface TourProps extends Pick<PanelProps, 'machine' | 'chosen' | 'attempt'> {
   readonly view: DebuggerView
   readonly record: () => void
-  readonly attempt: (action: () => Promise<unknown>) => void
 }
 
 /** A first session in five steps on the machine itself, up to the question who wrote a kernel variable. */
 export function Tour({ machine, chosen, view, record, attempt }: TourProps) {
-  const [isOver, setOver] = useState(isClosed)
+  // A browser that keeps nothing would show it again and again.
+  const [isOver, setOver] = useState(() => kept(KEPT) !== null)
   /** Done by the user: the command was typed, and the variable found. */
   const [isTyped, setTyped] = useState(false)
   const [at, setAt] = useState<bigint | null>(null)
@@ -37,11 +27,7 @@ export function Tour({ machine, chosen, view, record, attempt }: TourProps) {
   const { position, answer, isBusy } = view
   const close = (): void => {
     setOver(true)
-    try {
-      localStorage.setItem(KEPT, 'closed')
-    } catch {
-      // This browser keeps nothing.
-    }
+    keep(KEPT, 'closed')
   }
   const find = async (): Promise<void> => {
     const address = await machine.debugger.addressOf(VARIABLE)

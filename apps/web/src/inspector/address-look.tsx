@@ -1,6 +1,6 @@
 import type { AddressView, FrameView } from '@retrap/web'
 import { useState } from 'preact/hooks'
-import { ActionForm, WideTable } from '../fields.tsx'
+import { ActionForm, TextField, WideTable } from '../fields.tsx'
 import type { PanelProps } from '../tabs.tsx'
 import { size } from './memory-map.tsx'
 import { useRead } from './view.ts'
@@ -35,10 +35,7 @@ export function AddressLook({ machine, instructions, cpus, attempt }: AddressLoo
     <details>
       <summary>The way of an address to memory</summary>
       <ActionForm submit={() => attempt(async () => setAddress(addressOf(text)))}>
-        <label>
-          Linear address, hexadecimal{' '}
-          <input type="text" value={text} onInput={(event) => setText(event.currentTarget.value)} />
-        </label>
+        <TextField label="Linear address, hexadecimal " value={text} change={setText} />
         {cpus > 1 && (
           <label>
             seen by vCPU{' '}

@@ -4,30 +4,10 @@ import { addressBytes, addressText, type Vcpu } from './disassembly.ts'
 const NAMES = 'RAX RCX RDX RBX RSP RBP RSI RDI R8 R9 R10 R11 R12 R13 R14 R15'.split(' ')
 const RSP = 4
 
-type Flag = readonly [bit: number, name: string]
-/** The flags of RFLAGS, by bit. Source: Intel SDM vol. 1, "EFLAGS Register". */
-const FLAGS: readonly Flag[] = [
-  [0, 'CF'],
-  [2, 'PF'],
-  [4, 'AF'],
-  [6, 'ZF'],
-  [7, 'SF'],
-  [8, 'TF'],
-  [9, 'IF'],
-  [10, 'DF'],
-  [11, 'OF'],
-]
-/** The fields of PSTATE, by bit. Source: Arm ARM (DDI 0487) C5.2, "SPSR_EL1". */
-const STATUS: readonly Flag[] = [
-  [31, 'N'],
-  [30, 'Z'],
-  [29, 'C'],
-  [28, 'V'],
-  [9, 'D'],
-  [8, 'A'],
-  [7, 'I'],
-  [6, 'F'],
-]
+/** The bits of RFLAGS. Source: Intel SDM vol. 1, "EFLAGS Register". */
+const FLAGS = { CF: 0, PF: 2, AF: 4, ZF: 6, SF: 7, TF: 8, IF: 9, DF: 10, OF: 11 }
+/** The bits of PSTATE. Source: Arm ARM (DDI 0487) C5.2, "SPSR_EL1". */
+const STATUS = { N: 31, Z: 30, C: 29, V: 28, D: 9, A: 8, I: 7, F: 6 }
 
 /** A register for people. */
 interface Named {
@@ -108,7 +88,7 @@ export function Registers({ vcpu, number, isAsked = false }: RegistersProps) {
       </dl>
       <p>
         <span class="soft">{title}</span> {flags.toString(16).padStart(8, '0')}{' '}
-        {bits.map(([bit, name]) => (
+        {Object.entries(bits).map(([name, bit]) => (
           <span key={name} class={((flags >>> bit) & 1) === 1 ? 'flag set' : 'flag'}>
             {name}
           </span>

@@ -1,6 +1,6 @@
 import { useMemo, useState } from 'preact/hooks'
 import { Alert } from '../controls.tsx'
-import { Choice } from '../fields.tsx'
+import { Choice, TextField } from '../fields.tsx'
 import { armLines } from './arm-lines.ts'
 import {
   hexOf,
@@ -51,10 +51,7 @@ export function Disassembler() {
             change={setSyntax}
           />
         )}
-        <label>
-          Address, hexadecimal
-          <input type="text" value={address} onInput={(event) => setAddress(event.currentTarget.value)} />
-        </label>
+        <TextField label="Address, hexadecimal" value={address} change={setAddress} />
       </div>
       <label>
         Bytes, as they lie in memory

@@ -1,6 +1,7 @@
 import { describeSyndrome } from '@retrap/arm-mmio'
 import { useState } from 'preact/hooks'
 import { Alert } from '../controls.tsx'
+import { TextField } from '../fields.tsx'
 import { SyndromeFields } from './syndrome-fields.tsx'
 
 /** An Arm exception syndrome field by field, as `retrap esr` shows it. */
@@ -13,10 +14,7 @@ export function Syndromes() {
     <section class="panel wide" aria-labelledby="syndromes">
       <h2 id="syndromes">Arm syndromes</h2>
       <div class="fields">
-        <label>
-          {isHsr ? 'HSR' : 'ESR'}, hexadecimal
-          <input type="text" value={text} onInput={(event) => setText(event.currentTarget.value)} />
-        </label>
+        <TextField label={`${isHsr ? 'HSR' : 'ESR'}, hexadecimal`} value={text} change={setText} />
         <label class="check">
           <input type="checkbox" checked={isHsr} onChange={(event) => setHsr(event.currentTarget.checked)} /> AArch32's
           HSR
