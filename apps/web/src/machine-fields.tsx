@@ -34,6 +34,8 @@ interface FieldsProps {
 
 const MEMORY = ['64', '128', '256', '512', '1024', '2048', '3072']
 const CPUS = ['1', '2', '4', '8']
+const BOARD_NAMES = { pc: 'pc: i440FX', q35: 'q35: PCI Express', virt: 'virt: Arm, 64-bit' }
+const CARD_NAMES = { auto: 'if firmware starts it', std: 'yes', none: 'no' }
 
 /** A line about a model, or why there is no such processor. */
 function aboutCpu(text: string): { readonly problem: string; readonly about: string } {
@@ -123,16 +125,8 @@ export function Fields({ settings, change }: FieldsProps) {
           'cpus',
           withOwn(CPUS, settings.cpus).map((value) => [value, value]),
         )}
-        {choice('Board', 'board', [
-          ['pc', 'pc: i440FX'],
-          ['q35', 'q35: PCI Express'],
-          ['virt', 'virt: Arm, 64-bit'],
-        ])}
-        {choice('Graphics card', 'vga', [
-          ['auto', 'if firmware starts it'],
-          ['std', 'yes'],
-          ['none', 'no'],
-        ])}
+        {choice('Board', 'board', Object.entries(BOARD_NAMES))}
+        {choice('Graphics card', 'vga', Object.entries(CARD_NAMES))}
         {either('Pointer', 'tablet', ['mouse', 'mouse'], ['tablet', 'USB tablet: where yours is'])}
         {either('Sound card', 'sound', ['none', 'no'], ['ac97', "AC '97"])}
         {either('Files of this page', 'files', ['none', 'not shared'], ['shared', 'shared with the guest (9P)'])}

@@ -119,17 +119,16 @@ async function openRun(source: File | string, title: string): Promise<Opened> {
 /** The lanes, with a filter above, and the chosen item beside. */
 function LanesView({ view, open }: { view: RunView; open: (place: Place) => void }) {
   const { run, faults } = view
-  const [seen, setSeen] = useState(() => firstWindow(run.ns, faults.at(-1)?.from))
+  const [seen, look] = useState(() => firstWindow(run.ns, faults.at(-1)?.from))
   const [wish, setWish] = useState<Wanted>({ text: '', port: '', hidden: new Set() })
   const [cursor, setCursor] = useState<Place>({ machine: 0, ns: run.ns })
   const [chosen, setChosen] = useState<readonly Item[]>([])
   const wanted = useMemo(() => wantedOf(view, wish), [view, wish])
   const machines = run.machines.map(({ number }) => number).filter((number) => !wish.hidden.has(number))
-  const look = (next: TimeWindow): void => setSeen(next)
   const choose = (items: readonly Item[], place: Place): void => {
     setChosen(items)
     setCursor(place)
-    setSeen((before) => showing(run.ns, before, place.ns))
+    look((before) => showing(run.ns, before, place.ns))
   }
   const moveTo = (ns: number): void => choose([], { ...cursor, ns: Math.min(run.ns, Math.max(0, ns)) })
   /** Goes to the next frame, line or fault of the machine, or to the one before. */
@@ -235,15 +234,12 @@ function Filter({ view, wish, change }: FilterProps) {
   )
 }
 
+/** Looks of frames, and what they say. */
+const LOOKS = { tcp: 'TCP', udp: 'UDP', other: 'other', hurt: 'late, twice, wrong', lost: 'lost' }
+
 const Legend = () => (
   <ul class="legend" aria-label="Colours">
-    {[
-      ['tcp', 'TCP'],
-      ['udp', 'UDP'],
-      ['other', 'other'],
-      ['hurt', 'late, twice, wrong'],
-      ['lost', 'lost'],
-    ].map(([look, name]) => (
+    {Object.entries(LOOKS).map(([look, name]) => (
       <li key={look} class={look}>
         {name}
       </li>

@@ -27,22 +27,11 @@ const ROWS: readonly (readonly (readonly [code: string, name: string, label?: st
     ['ArrowRight', '→', 'Right arrow'],
   ],
   Array.from({ length: 12 }, (_, i) => [`F${i + 1}`, `F${i + 1}`] as const),
-  [
-    ['Insert', 'Ins'],
-    ['Delete', 'Del'],
-    ['Home', 'Home'],
-    ['End', 'End'],
-    ['PageUp', 'PgUp'],
-    ['PageDown', 'PgDn'],
-  ],
+  Object.entries({ Insert: 'Ins', Delete: 'Del', Home: 'Home', End: 'End', PageUp: 'PgUp', PageDown: 'PgDn' }),
 ]
 
-const LAYOUTS: readonly (readonly [KeyboardLayoutName, string])[] = [
-  ['us', 'US'],
-  ['gb', 'British'],
-  ['de', 'German'],
-  ['fr', 'French'],
-]
+const LAYOUT_NAMES = { us: 'US', gb: 'British', de: 'German', fr: 'French' }
+const LAYOUTS = Object.entries(LAYOUT_NAMES) as [KeyboardLayoutName, string][]
 
 const TARGETS = [
   ['keyboard', 'the keyboard, for the screen'],

@@ -194,20 +194,14 @@ function parseFlash(
 /** The highest number of a place on any board. */
 const LAST_PLACE = 5
 
-/** Drives per bus: an IDE cable has two, a SATA port has one. */
-const UNITS: ReadonlyMap<string, number> = new Map([
-  ['pc', 2],
-  ['q35', 1],
-  ['virt', 1],
-])
-
 /** The place that `bus=` and `unit=` name. @throws CliError `ERR_USAGE` for a unit that the board's buses do not have */
 function placeOnBoard(drive: DriveArgument, machine: string): DriveArgument {
   const { cable, ...rest } = drive
   if (cable === undefined) return drive
   // The text after a comma is an option of the board.
   const [board = machine] = machine.split(',')
-  const units = UNITS.get(board) ?? 1
+  // An IDE cable has two drives, a SATA port has one.
+  const units = board === 'pc' ? 2 : 1
   if (cable.unit >= units)
     throw usage(`--drive unit=${cable.unit}: a port of a ${board} has one drive; write bus=0…5, or index=0…5`)
   return { ...rest, index: cable.bus * units + cable.unit }
