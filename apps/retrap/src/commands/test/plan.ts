@@ -1,6 +1,7 @@
 import { defined } from '@retrap/basics'
 import { dirname, resolve } from 'node:path'
 import { Keyboard, type KeyName } from '@retrap/display'
+import { z } from 'zod'
 import { CliError } from '../../errors.ts'
 import { readInput } from '../../host/files/files.ts'
 import { didYouMean } from '../../options/values.ts'
@@ -42,9 +43,6 @@ export interface TestPlan {
   readonly tests: readonly PlannedTest[]
 }
 
-/** Parses a field. @throws CliError with its place */
-type Field<Value> = (value: unknown, place: Place) => Value
-
 /** The place of a value within the file. */
 interface Place {
   /** The file's path, with which messages begin. */
@@ -69,37 +67,17 @@ export async function readPlan(path: string): Promise<TestPlan> {
   } catch (error) {
     throw new CliError('ERR_INPUT', `${path}: not valid JSON: ${(error as Error).message}`)
   }
-  const file: Field<string> = (value, place) => resolve(dirname(path), nonEmpty(value, place))
-  const machine: Field<PlannedMachine> = (value, place) => {
-    if (!isObject(value)) throw mistake(place, show(value), 'an object')
-    const { disks, ...described } = value
-    const named = optional(list(file))(disks, { ...place, name: `${place.name}.disks` })
-    return readMachine(place.file, place.name, described, named)
-  }
-  const step: { readonly [Name in keyof PlannedStep]-?: Field<PlannedStep[Name]> } = {
-    type: optional(line),
-    press: optional(keys),
-    expect: optional(nonEmpty),
-    screen: optional(nonEmpty),
-    screenshot: optional(pngName),
-  }
-  const test = fields<GivenTest>({
-    name: nonEmpty,
-    ...step,
-    steps: optional(list(fields<PlannedStep>(step))),
-    timeout: optional(seconds),
-  })
-  const plan = fields({
-    about: optional(prose),
-    machine,
-    boot: optional(list(fields<PlannedStep>(step))),
-    ready: optional(nonEmpty),
-    prompt: optional(nonEmpty),
-    enter: optional(lineEnd),
-    bootTimeout: optional(seconds),
-    timeout: optional(seconds),
-    tests: list(test),
-  })(given, { file: path, name: '' })
+  const { data, error } = PLAN.safeParse(given, { reportInput: true })
+  const issue = error?.issues.find(({ code }) => code === 'unrecognized_keys') ?? error?.issues[0]
+  if (issue !== undefined) throw mistakeOf(path, issue)
+  const plan = data!
+  const { disks, ...described } = plan.machine
+  const machine = readMachine(
+    path,
+    'machine',
+    described,
+    disks?.map((disk) => resolve(dirname(path), disk)),
+  )
   const { boot = [], ready, prompt = ready, enter = '\n', bootTimeout = BOOT_SECONDS, timeout = TEST_SECONDS } = plan
   if (ready === undefined && boot.length === 0) throw mistake({ file: path, name: 'ready' }, 'not there', 'a text')
   if (plan.tests.length === 0) throw mistake({ file: path, name: 'tests' }, 'empty', 'one test or more')
@@ -110,7 +88,7 @@ export async function readPlan(path: string): Promise<TestPlan> {
     names.add(name)
   }
   return {
-    machine: plan.machine,
+    machine,
     boot,
     ...defined({ ready, prompt }),
     enter,
@@ -120,11 +98,7 @@ export async function readPlan(path: string): Promise<TestPlan> {
 }
 
 /** A test in the file: one step, or several. */
-interface GivenTest extends PlannedStep {
-  readonly name: string
-  readonly steps?: readonly PlannedStep[]
-  readonly timeout?: number
-}
+type GivenTest = z.output<typeof PLAN>['tests'][number]
 
 /** Reads the steps of a test. @throws CliError for a test that checks nothing */
 function testOf({ name, steps, timeout: own, ...step }: GivenTest, timeout: number, place: Place): PlannedTest {
@@ -136,92 +110,77 @@ function testOf({ name, steps, timeout: own, ...step }: GivenTest, timeout: numb
   return { name, steps: all, timeoutMs: 1000 * (own ?? timeout) }
 }
 
-/** Parses an object with exactly these fields. */
-function fields<Shape extends object>(shape: { readonly [Name in keyof Shape]-?: Field<Shape[Name]> }): Field<Shape> {
+/** An object with exactly these fields. */
+const fields = <Shape extends z.ZodRawShape>(shape: Shape) => {
   const names = Object.keys(shape)
-  return (value, { file, name }) => {
-    const at = (field: string): Place => ({ file, name: name === '' ? field : `${name}.${field}` })
-    if (!isObject(value)) throw mistake({ file, name }, show(value), 'an object')
-    const unknown = Object.keys(value).find((field) => !names.includes(field))
-    if (unknown !== undefined)
-      throw new CliError(
-        'ERR_INPUT',
-        `${file}: there is no ${at(unknown).name}${didYouMean(unknown, names)}; expected ${names.join(', ')}`,
-      )
-    const read = Object.entries<Field<unknown>>(shape).map(([field, of]) => [field, of(value[field], at(field))])
-    return Object.fromEntries(read.filter(([, found]) => found !== undefined)) as Shape
-  }
+  return z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === 'unrecognized_keys'
+        ? `${didYouMean(String(issue.keys[0]), names)}; expected ${names.join(', ')}`
+        : 'an object',
+  })
 }
 
-/** Reads a field that may be left out. */
-const optional =
-  <Value>(of: Field<Value>): Field<Value | undefined> =>
-  (value, place) =>
-    value === undefined ? undefined : of(value, place)
+// Messages are what was expected, or with it what was found.
+const string = z.string('a text')
+const nonEmpty = string.min(1, 'empty; expected one character or more')
+const listOf = <Item extends z.ZodType>(item: Item) => z.array(item, 'a list')
+const textOrList = <Text extends z.ZodType>(text: Text) => z.union([text, z.array(text)], 'a text, or a list of texts')
+const SECONDS = `seconds, above 0 and up to ${MOST_SECONDS}`
+const seconds = z.number(SECONDS).positive(SECONDS).max(MOST_SECONDS, SECONDS)
 
-const list =
-  <Value>(of: Field<Value>): Field<readonly Value[]> =>
-  (value, { file, name }) => {
-    if (!Array.isArray(value)) throw mistake({ file, name }, show(value), 'a list')
-    return value.map((each, i) => of(each, { file, name: `${name}[${i}]` }))
-  }
-
-const string: Field<string> = (value, place) => {
-  if (typeof value === 'string') return value
-  throw mistake(place, show(value), 'a text')
-}
-
-const nonEmpty: Field<string> = (value, place) => {
-  const text = string(value, place)
-  if (text !== '') return text
-  throw mistake(place, 'empty', 'one character or more')
-}
-
-const line: Field<string> = (value, place) => {
-  const text = string(value, place)
-  if (!/[\r\n]/.test(text)) return text
-  throw mistake(place, 'more than one line', 'one line, without its end')
-}
-
-/** A file name, not a path: pictures are stored with their test's other files. */
-const pngName: Field<string> = (value, place) => {
-  const text = string(value, place)
-  if (/^[\w-][\w.-]*\.png$/.test(text)) return text
-  throw mistake(place, show(text), 'the name of a PNG file, such as menu.png')
-}
-
-const lineEnd: Field<string> = (value, place) => {
-  const text = string(value, place)
-  if (['\n', '\r', '\r\n'].includes(text)) return text
-  throw mistake(place, show(text), '"\\n", "\\r" or "\\r\\n"')
-}
-
-/** A comment for readers of the file: a text, or its lines. */
-const prose: Field<unknown> = (value, place) =>
-  Array.isArray(value) ? list(string)(value, place) : string(value, place)
-
-/** Reads keys: `F2`, `ControlLeft+AltLeft+Delete`, or a list of such texts. */
-const keys: Field<readonly (readonly KeyName[])[]> = (value, place) => {
-  const strokes = Array.isArray(value) ? list(nonEmpty)(value, place) : [nonEmpty(value, place)]
-  return strokes.map((stroke) => {
+/** Keys: `F2`, `ControlLeft+AltLeft+Delete`, or a list of such texts. */
+const keys = textOrList(nonEmpty).transform((strokes, context) =>
+  [strokes].flat().map((stroke) => {
     const names = stroke.split('+') as KeyName[]
     try {
       // A keyboard without a machine checks the names of keys.
       void new Keyboard().press(...names)
     } catch (error) {
-      throw new CliError('ERR_INPUT', `${place.file}: ${place.name}: ${(error as Error).message}`)
+      context.addIssue((error as Error).message)
     }
     return names
-  })
+  }),
+)
+
+const STEP = {
+  type: string.regex(/^[^\r\n]*$/, 'more than one line; expected one line, without its end').exactOptional(),
+  press: keys.exactOptional(),
+  expect: nonEmpty.exactOptional(),
+  screen: nonEmpty.exactOptional(),
+  // A file name, not a path: pictures are stored with their test's other files.
+  screenshot: string.regex(/^[\w-][\w.-]*\.png$/, 'the name of a PNG file, such as menu.png').exactOptional(),
+}
+const steps = listOf(fields(STEP)).exactOptional()
+const PLAN = fields({
+  // A comment for readers of the file.
+  about: textOrList(string).exactOptional(),
+  machine: z.looseObject({ disks: listOf(nonEmpty).optional() }, 'an object'),
+  boot: steps,
+  ready: nonEmpty.exactOptional(),
+  prompt: nonEmpty.exactOptional(),
+  enter: z.enum(['\n', '\r', '\r\n'], '"\\n", "\\r" or "\\r\\n"').exactOptional(),
+  bootTimeout: seconds.exactOptional(),
+  timeout: seconds.exactOptional(),
+  tests: listOf(fields({ name: nonEmpty, ...STEP, steps, timeout: seconds.exactOptional() })),
+})
+
+/** Tells people an issue of a file. */
+function mistakeOf(file: string, issue: z.core.$ZodIssue): CliError {
+  const nameOf = (path: readonly PropertyKey[]): string =>
+    path
+      .map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`))
+      .join('')
+      .replace(/^\./, '')
+  const { code, message, path } = issue
+  const place = { file, name: nameOf(path) }
+  if (code === 'unrecognized_keys')
+    return new CliError('ERR_INPUT', `${file}: there is no ${nameOf([...path, issue.keys[0]!])}${message}`)
+  if (code === 'custom') return new CliError('ERR_INPUT', `${file}: ${place.name}: ${message}`)
+  const [found, expected] = message.split('; expected ')
+  return expected === undefined ? mistake(place, show(issue.input), message) : mistake(place, found!, expected)
 }
 
-const seconds: Field<number> = (value, place) => {
-  if (typeof value === 'number' && value > 0 && value <= MOST_SECONDS) return value
-  throw mistake(place, show(value), `seconds, above 0 and up to ${MOST_SECONDS}`)
-}
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 const show = (value: unknown): string => (value === undefined ? 'not there' : JSON.stringify(value).slice(0, 60))
 
 const mistake = ({ file, name }: Place, found: string, expected: string): CliError =>

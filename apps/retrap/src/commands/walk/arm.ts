@@ -42,23 +42,9 @@ const UNKNOWN_MAIR = 0xffff_ffff_ffff_ffffn
 const FAULTS = ['address size fault', 'translation fault', 'access flag fault', 'permission fault'] as const
 const ACCESSES = { read: 0, write: ARM_WRITE, fetch: ARM_FETCH } as const
 
-/** Fields of a table's descriptor, and of a page's or a block's. */
-const TABLE_BITS: readonly (readonly [bit: bigint, name: string])[] = [
-  [61n, 'APTable0'],
-  [62n, 'APTable1'],
-  [60n, 'UXNTable'],
-  [59n, 'PXNTable'],
-]
-const PAGE_BITS: readonly (readonly [bit: bigint, name: string])[] = [
-  [6n, 'EL0'],
-  [7n, 'RO'],
-  [10n, 'AF'],
-  [11n, 'nG'],
-  [51n, 'DBM'],
-  [52n, 'Contiguous'],
-  [53n, 'PXN'],
-  [54n, 'UXN'],
-]
+/** Bits of a table's descriptor, and of a page's or a block's. */
+const TABLE_BITS = { APTable0: 61n, APTable1: 62n, UXNTable: 60n, PXNTable: 59n }
+const PAGE_BITS = { EL0: 6n, RO: 7n, AF: 10n, nG: 11n, DBM: 51n, Contiguous: 52n, PXN: 53n, UXN: 54n }
 
 const low = (value: bigint): number => Number(value & 0xffff_ffffn)
 const high = (value: bigint): number => Number((value >> 32n) & 0xffff_ffffn)
@@ -124,8 +110,8 @@ function showAccessed(words: Uint32Array | null): void {
   if (words !== null) words[0]! |= ACCESS_FLAG
 }
 
-const named = (value: bigint, bits: readonly (readonly [bit: bigint, name: string])[]): string[] =>
-  bits.filter(([bit]) => ((value >> bit) & 1n) !== 0n).map(([, name]) => name)
+const named = (value: bigint, bits: Readonly<Record<string, bigint>>): string[] =>
+  Object.keys(bits).filter((name) => ((value >> bits[name]!) & 1n) !== 0n)
 
 /** A descriptor's kind and fields. */
 function describeDescriptor(value: bigint, level: number): string {

@@ -1,3 +1,4 @@
+import { defined } from '@retrap/basics'
 import type { HostForward } from '@retrap/network'
 import { didYouMean, parseWhole, splitPairs, usage } from '../../options/values.ts'
 
@@ -96,21 +97,18 @@ export function readNetdev(option: string, text: string, otherwise: string | und
 }
 
 function readUser(given: Values) {
-  const texts = {
-    network: given.text('net'),
-    host: given.text('host'),
-    dns: given.text('dns'),
-    dhcpStart: given.text('dhcpstart'),
-    hostName: given.text('hostname'),
-    domainName: given.text('domainname'),
-    bootFolder: given.text('tftp'),
-    bootFile: given.text('bootfile'),
-    serverName: given.text('tftp-server-name'),
-  }
   return {
     kind: 'user' as const,
-    ...(Object.fromEntries(Object.entries(texts).filter(([, value]) => value !== undefined)) as {
-      readonly [key in keyof typeof texts]?: string
+    ...defined({
+      network: given.text('net'),
+      host: given.text('host'),
+      dns: given.text('dns'),
+      dhcpStart: given.text('dhcpstart'),
+      hostName: given.text('hostname'),
+      domainName: given.text('domainname'),
+      bootFolder: given.text('tftp'),
+      bootFile: given.text('bootfile'),
+      serverName: given.text('tftp-server-name'),
     }),
     restrict: given.flag('restrict'),
     hostLoopback: given.flag('hostloopback', 'on'),

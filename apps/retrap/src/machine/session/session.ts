@@ -308,11 +308,11 @@ class Session {
     const { noReboot, profile } = this.#settings
     const host = this.#host
     const made = isOpen ? await this.#make() : null
-    if (made !== null) await this.#takeOver()
-    if (made !== null) this.#closing.push(this.#terminal.open())
-    if (made !== null) this.#host.begun?.()
     let exit: MachineExit = { reason: this.#stop.signal.aborted ? 'stopped' : 'timeout' }
     if (made !== null) {
+      await this.#takeOver()
+      this.#closing.push(this.#terminal.open())
+      this.#host.begun?.()
       exit = await this.#runMachine(made.machine)
       await this.#resolveProfile(made.machine)
       flushDevices(made.models)
