@@ -1,6 +1,7 @@
 import { useEffect } from 'preact/hooks'
 import type { BroughtMachine } from './machine-json.ts'
 import type { MachineJsonProps } from './machine-json-text.tsx'
+import { messageOf } from './machine-life.ts'
 import type { Settings } from './settings.ts'
 import { Unfolding } from './unfolding.tsx'
 
@@ -20,7 +21,7 @@ export async function bringMachine(
     if (missing.length === 0) return { settings }
     return { brought: { text, missing, error: '' } }
   } catch (error) {
-    return { brought: { text, missing: [], error: error instanceof Error ? error.message : String(error) } }
+    return { brought: { text, missing: [], error: messageOf(error) } }
   }
 }
 

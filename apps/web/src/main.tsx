@@ -1,6 +1,7 @@
 import { useEffect, useState } from 'preact/hooks'
 import type { ClusterPage } from './cluster/page.tsx'
 import { Alert, showPage, SitePage } from './controls.tsx'
+import { messageOf } from './machine-life.ts'
 import { MachinePage } from './machine-page.tsx'
 import { dropOrphans, goOnFrom, SAVED_HASH } from './saved-machines.ts'
 import { keepSite } from './offline.ts'
@@ -13,7 +14,7 @@ function App() {
   const [Lanes, setLanes] = useState<typeof ClusterPage | null>(null)
   const fail = (thrown: unknown): void => {
     choose(null)
-    setError(thrown instanceof Error ? thrown.message : String(thrown))
+    setError(messageOf(thrown))
   }
   useEffect(() => {
     if (!location.hash.startsWith(SAVED_HASH)) return

@@ -16,7 +16,7 @@ import {
 import { Alert, DropPlace, FileButton } from './controls.tsx'
 import type { BroughtMachine } from './machine-json.ts'
 import { bringMachine, MachineJsonPanel } from './machine-json-panel.tsx'
-import { prepareWorker } from './machine-life.ts'
+import { messageOf, prepareWorker } from './machine-life.ts'
 import { Recordings, Systems, useOffered } from './systems.tsx'
 import picture from './picture.svg'
 import travelled from './travel.svg'
@@ -119,12 +119,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
         </figure>
       </section>
       {error !== '' && <Alert>{error}</Alert>}
-      <Systems
-        start={start}
-        offered={offered}
-        embedded={EMBEDDED}
-        failed={(thrown) => setError(thrown instanceof Error ? thrown.message : String(thrown))}
-      />
+      <Systems start={start} offered={offered} embedded={EMBEDDED} failed={(thrown) => setError(messageOf(thrown))} />
       <section aria-labelledby="own">
         <h2 id="own">A system of yours</h2>
         <div class="panel">

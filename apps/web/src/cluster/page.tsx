@@ -11,7 +11,7 @@ import { Around, Details } from './details.tsx'
 import { Lanes, type Place } from './lanes.tsx'
 import { Overview } from './overview.tsx'
 import { instantOf, type Item, type RunView, viewOf, type Wanted, wantedOf } from './run-view.ts'
-import { firstWindow, moved, secondsText, showing, type TimeWindow, within, zoomed } from './time-window.ts'
+import { firstWindow, moved, secondsText, showing, within, zoomed } from './time-window.ts'
 
 interface ClusterPageProps {
   readonly chosen: Chosen
