@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { MemoryShare } from '@retrap/virtio/p9'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
@@ -180,10 +180,9 @@ test('of two that want a machine one makes it, and the other waits', async () =>
     const one = (): Promise<void> => keepMachine(path, make, () => void waited++)
     await Promise.all([one(), one()])
     expect([made, waited]).toEqual([1, 1])
-    // The number of a process that there is not, and ours.
     const folder = join(cache, 'retrap', 'exec')
-    writeFileSync(join(folder, 'gone.snapshot.lock'), '4194305')
-    writeFileSync(join(folder, 'held.snapshot.lock'), String(process.pid))
+    for (const name of ['gone', 'held']) writeFileSync(join(folder, `${name}.snapshot.lock`), '')
+    utimesSync(join(folder, 'gone.snapshot.lock'), 0, 0)
     pruneMachines()
     expect(readdirSync(folder).filter((name) => name.endsWith('.lock'))).toEqual(['held.snapshot.lock'])
   } finally {

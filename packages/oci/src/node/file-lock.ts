@@ -1,53 +1,80 @@
+import { randomUUID } from 'node:crypto'
 import { readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
 import { codeOf } from './local-files.ts'
 
 const POLL_MS = 20
-/** Period at which a process renews its lock, and age of a lock whose process has ended. */
+/** Period at which a process renews its lock. */
 const RENEWED_MS = 5000
-const ABANDONED_MS = 60_000
+/** Age at which a lock counts as left behind: of another host, and of a process here, which may be stopped. */
+const [AWAY_MS, STOPPED_MS] = [60_000, 600_000]
+
+/** Options of {@link withFileLock}. */
+export interface FileLockOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Called once if another process has the lock. */
+  readonly waits?: () => void
+}
 
 /**
- * Does work that processes do one after another, by a file that exists while one does.
+ * Does work that processes do one after another, by a file that exists while one does. A lock that a killed process has left is removed.
  *
- * @param path - of the file, whose folder exists
- * @throws the reason of an aborted signal; errors of `node:fs`
+ * @param path - of the file, whose folder exists; its name ends with `lock`
+ * @throws the reason of an aborted signal; errors of `node:fs`, and of the work
  */
-export async function withFileLock<T>(path: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  const mine = `${hostname()} ${process.pid}`
-  for (;;) {
-    signal.throwIfAborted()
-    try {
-      // oxlint-disable-next-line no-await-in-loop -- one try after another
-      await writeFile(path, mine, { flag: 'wx' })
-      break
-    } catch (error) {
-      if (codeOf(error) !== 'EEXIST') throw error
-    }
-    // oxlint-disable-next-line no-await-in-loop -- as above
-    if (await isAbandoned(path)) await rm(path, { force: true })
-    // oxlint-disable-next-line no-await-in-loop -- as above
+export async function withFileLock<T>(path: string, work: () => Promise<T>, options: FileLockOptions = {}): Promise<T> {
+  const mine = `${hostname()} ${process.pid} ${randomUUID()}`
+  options.signal?.throwIfAborted()
+  for (let waits = options.waits; !(await create(path, mine)); waits = undefined) {
+    waits?.()
+    const left = await abandoned(path)
+    // One process at a time removes a lock: a slow one would remove the lock that another has taken meanwhile.
+    if (left !== undefined) await withFileLock(`${path}.lock`, () => removeLock(path, left), { signal: options.signal })
     else await pause(POLL_MS)
+    options.signal?.throwIfAborted()
   }
   const renewal = setInterval(() => void utimes(path, new Date(), new Date()).catch(() => {}), RENEWED_MS)
   try {
     return await work()
   } finally {
     clearInterval(renewal)
-    await rm(path, { force: true })
+    await removeLock(path, mine)
   }
 }
 
-async function isAbandoned(path: string): Promise<boolean> {
+async function create(path: string, text: string): Promise<boolean> {
+  try {
+    await writeFile(path, text, { flag: 'wx' })
+    return true
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false
+    // A full disk may have room for a name alone.
+    if ((error as NodeJS.ErrnoException).syscall === 'write') await rm(path, { force: true })
+    throw error
+  }
+}
+
+/** Removes a lock that still has its text. */
+async function removeLock(path: string, text: string): Promise<void> {
+  if ((await readFile(path, 'utf8').catch(() => '')) === text) await rm(path, { force: true })
+}
+
+/** Returns the text of a lock whose process has ended; undefined for the lock of a running process, or none. */
+async function abandoned(path: string): Promise<string | undefined> {
   try {
     const [text, { mtimeMs }] = await Promise.all([readFile(path, 'utf8'), stat(path)])
-    if (Date.now() - mtimeMs > ABANDONED_MS) return true
     const [host, pid] = text.split(' ')
-    if (host === hostname() && pid !== undefined) process.kill(Number(pid), 0)
-    return false
-  } catch (error) {
-    // ESRCH: its process has ended. A lock that is gone is free.
-    return codeOf(error) === 'ESRCH'
+    const isHere = host === hostname()
+    if (Date.now() - mtimeMs > (isHere ? STOPPED_MS : AWAY_MS)) return text
+    try {
+      if (isHere) process.kill(Number(pid), 0)
+    } catch (error) {
+      // Any other error: a process of another user lives.
+      if (codeOf(error) === 'ESRCH') return text
+    }
+  } catch {
+    // The lock is gone.
   }
+  return undefined
 }

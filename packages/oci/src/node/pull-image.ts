@@ -175,11 +175,13 @@ class Pull {
     if (policy === 'never')
       throw new OciError('ERR_MISSING', this.#name, 'it is not kept on this host, and is not to be pulled')
     await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-    return withFileLock(join(this.#folder, LOCK), this.#signal, async () => {
+    const signal = this.#signal
+    const pull = async () => {
       const other = await keptImage(this.#folder, true)
       const isNew = other !== undefined && (policy === 'missing' || other.pulledAt >= began)
       return isNew ? other : this.#pull()
-    })
+    }
+    return withFileLock(join(this.#folder, LOCK), pull, { signal })
   }
 
   async #pull(): Promise<PulledImage> {
@@ -225,13 +227,14 @@ class Pull {
   async #blob(blob: Blob, take?: (file: FileHandle) => Promise<void>): Promise<void> {
     const path = blobPath(this.#options.folder, blob)
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-    await withFileLock(`${path}.lock`, this.#signal, async () => {
+    const fetch = async () => {
       if (await isThere(path, blob.size, true)) return void (this.#done += blob.size)
       // A part that an earlier process has left may be damaged: then all is taken anew.
       const pull = (file: FileHandle) => this.#client.blob(blob, file, (bytes) => this.#came(bytes))
       while (await this.#fetch(blob, `${path}.part`, take ?? pull));
       await rename(`${path}.part`, path)
-    })
+    }
+    await withFileLock(`${path}.lock`, fetch, { signal: this.#signal })
   }
 
   /** @returns whether another try is of use @throws OciError `ERR_DIGEST` */
