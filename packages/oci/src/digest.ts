@@ -34,17 +34,12 @@ export function parseDigest(text: string, subject: string): Digest {
 /** A digest as text. */
 export const digestText = ({ algorithm, hex }: Digest): string => `${algorithm}:${hex}`
 
-/** Computes the digest of bytes. */
-export async function digestOf(bytes: Uint8Array, algorithm: string = 'sha256'): Promise<Digest> {
-  const { subtle } = (globalThis as unknown as Crypto).crypto
-  const found = new Uint8Array(await subtle.digest(ALGORITHMS[algorithm]!.name, bytes))
-  return { algorithm, hex: Array.from(found, (byte) => byte.toString(16).padStart(2, '0')).join('') }
-}
-
 /** Compares bytes with their digest. @throws OciError `ERR_DIGEST` */
 export async function checkDigest(bytes: Uint8Array, { algorithm, hex }: Digest, subject: string): Promise<void> {
-  const found = await digestOf(bytes, algorithm)
-  if (found.hex !== hex) throw wrongDigest(subject, hex, found.hex)
+  const { subtle } = (globalThis as unknown as Crypto).crypto
+  const digest = new Uint8Array(await subtle.digest(ALGORITHMS[algorithm]!.name, bytes))
+  const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
+  if (found !== hex) throw wrongDigest(subject, hex, found)
 }
 
 /** Makes the error for content that does not match its digest. */

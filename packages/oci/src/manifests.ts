@@ -5,7 +5,7 @@
  * Docker, "Image Manifest Version 2, Schema 2"; moby, image/spec/v1.2.md, "Combined Image JSON + Filesystem Changeset Format";
  * containers-transports(5), "dir:path".
  */
-import { checkDigest, type Digest, parseDigest } from './digest.ts'
+import { checkDigest, type Digest, digestText, parseDigest } from './digest.ts'
 import { OciError, shown } from './errors.ts'
 import type { ImageFile, ImageFiles } from './image-file.ts'
 import { JsonValue, readSmall } from './json.ts'
@@ -50,6 +50,8 @@ const LAYERS: Readonly<Record<string, LayerCompression>> = {
 
 /** Annotations with an image's name: the specification's, and containerd's. */
 const NAMES: readonly string[] = ['org.opencontainers.image.ref.name', 'io.containerd.image.name']
+/** Variants of a processor that machines here have, by architecture, the best first; an empty one is not said. */
+const VARIANTS: Readonly<Record<string, readonly string[]>> = { amd64: ['', 'v1', 'v2', 'v3'], arm64: ['', 'v8'] }
 const MOST_DEPTH = 8
 const MOST_DESCRIPTORS = 1000
 
@@ -65,7 +67,14 @@ export interface Descriptor {
   readonly variant: string
 }
 
-export function descriptorOf(json: JsonValue, file: string): Descriptor {
+/** An image for the wanted platform, with its manifest. */
+type Found = Descriptor & { readonly json: JsonValue; readonly file: string }
+
+/** The blobs that a manifest names: the config, and layers. */
+export const blobsOf = (manifest: JsonValue, file: string): readonly Descriptor[] =>
+  [manifest.at('config'), ...manifest.at('layers').list].map((json) => descriptorOf(json, file))
+
+function descriptorOf(json: JsonValue, file: string): Descriptor {
   const [os, architecture] = ['os', 'architecture'].map((key) => json.at('platform').at(key).text)
   return {
     mediaType: json.at('mediaType').text,
@@ -110,17 +119,26 @@ class Layout {
         this.#files.name,
         `an image layout of version '${version}'; 1.0.0 is expected`,
       )
-    return this.#chosen(JsonValue.parse(await this.#read('index.json'), 'index.json'), 'index.json')
+    const index = JsonValue.parse(await this.#read('index.json'), 'index.json')
+    return this.#parts(await this.#chosen(this.#descriptorsOf(index, 'index.json')))
   }
 
   /** An image whose manifest, or whose index, is in a file. @throws OciError as {@link find} */
   async findIn(file: string): Promise<ImageParts> {
     const json = JsonValue.parse(await this.#read(file), file)
-    return json.at('manifests').isAbsent ? this.#parts(json, file) : this.#chosen(json, file)
+    const isOne = json.at('manifests').isAbsent
+    return this.#parts(isOne ? { json, file } : await this.#chosen(this.#descriptorsOf(json, file)))
   }
 
-  async #chosen(index: JsonValue, file: string): Promise<ImageParts> {
-    const all = this.#descriptorsOf(index, file)
+  /** An image that is, or is in, a descriptor's. @throws OciError as {@link find} */
+  async findBelow(top: Descriptor): Promise<Found> {
+    const found = await this.#chosen([top])
+    // The config, and the media types of layers, are checked.
+    await this.#parts(found)
+    return found
+  }
+
+  async #chosen(all: readonly Descriptor[]): Promise<Found> {
     const found = await this.#images(
       chosen(all, ({ names }) => names, this.#wanted.name, this.#files.name),
       0,
@@ -135,23 +153,23 @@ class Layout {
     const names = [...new Set(found.flatMap((image) => image.names))]
     if (found.length > 1 && new Set(found.map(({ digest }) => digest.hex)).size > 1)
       throw severalImages(this.#files.name, names)
-    return this.#parts(first.json, first.file)
+    return first
   }
 
   /** The manifests for the wanted platform below some descriptors. */
-  async #images(
-    all: readonly Descriptor[],
-    depth: number,
-  ): Promise<(Descriptor & { json: JsonValue; file: string })[]> {
+  async #images(all: readonly Descriptor[], depth: number): Promise<Found[]> {
+    const { architecture } = this.#wanted
+    const variants = VARIANTS[architecture] ?? ['']
     if (depth > MOST_DEPTH)
       throw new OciError('ERR_LIMIT', this.#files.name, `more than ${MOST_DEPTH} indexes in one another`)
-    const found: (Descriptor & { json: JsonValue; file: string })[] = []
-    for (const descriptor of all) {
-      const { mediaType, platform, names } = descriptor
+    const found: Found[] = []
+    const rank = ({ variant }: Descriptor): number => variants.indexOf(variant)
+    for (const descriptor of all.toSorted((a, b) => rank(a) - rank(b))) {
+      const { mediaType, platform, variant, names } = descriptor
       // Notes of how the image was built stand among the images, for a platform that nothing is.
       if (platform === 'unknown/unknown') continue
-      if (platform !== '' && platform !== `linux/${this.#wanted.architecture}`) {
-        this.#others.add(shown(platform))
+      if (platform !== '' && (platform !== `linux/${architecture}` || rank(descriptor) < 0)) {
+        this.#others.add(shown(`${platform}${variant && `/${variant}`}`))
         continue
       }
       if (!INDEXES.has(mediaType) && !MANIFESTS.has(mediaType))
@@ -163,12 +181,14 @@ class Layout {
         const below = this.#descriptorsOf(json, file)
         for (const image of await this.#images(below, depth + 1))
           found.push({ ...image, names: [...names, ...image.names] })
-        continue
+      } else {
+        // An index of one image need not say for which platform it is.
+        const actual = platform === '' ? await this.#platformOf(json, file) : platform
+        if (actual === `linux/${architecture}`) found.push({ ...descriptor, json, file })
+        else this.#others.add(shown(actual))
       }
-      // An index of one image need not say for which platform it is.
-      const actual = platform === '' ? await this.#platformOf(json, file) : platform
-      if (actual === `linux/${this.#wanted.architecture}`) found.push({ ...descriptor, json, file })
-      else this.#others.add(shown(actual))
+      // An index below is one image, of which the best variant is taken.
+      if (depth > 0 && found.length > 0) break
     }
     return found
   }
@@ -185,16 +205,17 @@ class Layout {
     this.#descriptors += all.length
     if (this.#descriptors > MOST_DESCRIPTORS)
       throw new OciError('ERR_LIMIT', this.#files.name, `more than ${MOST_DESCRIPTORS} manifests`)
-    return all.map((json) => descriptorOf(json, file))
+    // An artefact, such as a list of what is in an image, has the image's platform.
+    return all.filter((json) => json.at('artifactType').isAbsent).map((json) => descriptorOf(json, file))
   }
 
-  async #parts(manifest: JsonValue, file: string): Promise<ImageParts> {
-    const config = descriptorOf(manifest.at('config'), file)
+  async #parts({ json, file }: Pick<Found, 'json' | 'file'>): Promise<ImageParts> {
+    const [config, ...layers] = blobsOf(json, file) as [Descriptor, ...Descriptor[]]
     const configName = this.#nameOf(config.digest, 'blob')
     return {
       configName,
       config: await this.#checked(config, configName),
-      layers: manifest.at('layers').list.map((json) => this.#layer(descriptorOf(json, file))),
+      layers: layers.map((layer) => this.#layer(layer)),
     }
   }
 
@@ -240,6 +261,10 @@ export async function findImage(files: ImageFiles, wanted: ImageChoice): Promise
     "it is no image: an OCI layout has a file 'oci-layout', an archive of docker save and a folder of skopeo's dir: one 'manifest.json'",
   )
 }
+
+/** Finds an image of a registry by its manifest, or by an index. The files have paths of the registry's API. @throws OciError */
+export const findBelow = (files: ImageFiles, top: Descriptor, wanted: ImageChoice): Promise<Found> =>
+  new Layout(files, wanted, (digest, of) => `${files.name}/${of}s/${digestText(digest)}`).findBelow(top)
 
 /** Lists the names of the images in a layout, or in an archive of `docker save`; other images have none. @throws OciError */
 export async function namesIn(files: ImageFiles): Promise<readonly string[]> {
@@ -318,7 +343,7 @@ async function openFile(files: ImageFiles, name: string): Promise<ImageFile> {
   return file
 }
 
-async function closing<T>(file: ImageFile, read: (file: ImageFile) => Promise<T>): Promise<T> {
+export async function closing<T>(file: ImageFile, read: (file: ImageFile) => Promise<T>): Promise<T> {
   try {
     return await read(file)
   } finally {

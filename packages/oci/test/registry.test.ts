@@ -125,7 +125,9 @@ describe('an image', () => {
       /: it has no image for linux\/amd64, only for linux\/arm\/v7$/,
     )
     registry.tags.set('2', layout('arm', { architecture: 'arm64' }))
-    expect(await errorOf(pull({}, 'a/b:2'))).toBe('ERR_PLATFORM HOST/a/b:2: it is for linux/arm64, not for linux/amd64')
+    expect(await errorOf(pull({}, 'a/b:2'))).toBe(
+      'ERR_PLATFORM HOST/a/b:2: it has no image for linux/amd64, only for linux/arm64',
+    )
   })
 })
 
@@ -154,12 +156,12 @@ describe('a download', () => {
       'x'.repeat(base.length),
     ],
     ['a layer that is too long', blob, 200, {}, /^ERR_DIGEST .* has more than \d+ bytes/, 'x'.repeat(base.length + 1)],
-    ['a layer that is absent', blob, 404, {}, /^ERR_MISSING .*HOST has no layer sha256:\w+ of a\/b$/],
+    ['a layer that is absent', blob, 404, {}, /^ERR_MISSING .*HOST has no blob sha256:\w+ of a\/b$/],
     ['a server that is busy', blob, 503, {}, /^ERR_NETWORK .*: HOST answers with status 503: try again later$/],
     ['a tag that is not there', '/1', 404, {}, /^ERR_MISSING HOST\/a\/b:1: HOST has no tag '1' of a\/b$/],
     ['a limit', '/1', 429, limit, /^ERR_RATE .* than 100 in 6 hours: try again in 300 s, or docker login HOST$/],
     ['another manifest', '/1', 200, { 'docker-content-digest': zeroes }, /^ERR_DIGEST HOST\/a\/b:1: its digest is/],
-    ['no manifest', '/1', 200, { 'content-type': 'a/b' }, /^ERR_UNSUPPORTED .* has it as 'a\/b', which is not read$/],
+    ['no manifest', '/1', 200, { 'content-type': 'a/b' }, /^ERR_UNSUPPORTED .*: the media type 'a\/b' is not known$/],
     ['a way without TLS', '/1', 302, { location: 'http://x.org/' }, /HOST redirects to http:\/\/x.org, which is not/],
   ])(
     'ends by a sentence for %s, and the next one is complete',

@@ -56,10 +56,13 @@ export const pulledFolder = (): string => join(cacheDirectory(), 'registry')
 /** The name of a pulled image with its digest: another host pulls the same by it. */
 export const pinnedName = ({ name, digest }: PulledImage): string => `${name.replace(/@.*/, '')}@${digest}`
 
+/** The name of an archive, such as `saved.tar.gz`, without a registry's host in front. */
+const ARCHIVE = /^(?!localhost\/|[^/]*[.:][^/]*\/)[^:]*\.(?:tar|tgz|oci)(?:\.\w+)?(?::[^/]*)?$/
+
 /**
  * Pulls an image of a registry, unless it is kept.
  *
- * @param folder - the folder of relative paths: a text that begins as a path, or names a file, is no image of a registry; undefined: each is
+ * @param folder - the folder of relative paths: a text that begins as a path, is a file or an archive's name, is no image of a registry; undefined: each is
  * @returns undefined for the path of a file
  * @throws CliError `ERR_FETCH`
  */
@@ -70,7 +73,7 @@ export async function pulled(
   folder?: string,
 ): Promise<PulledImage | undefined> {
   const file = folder === undefined ? undefined : splitImage(resolve(folder, image)).path
-  if (!isImageName(image) || (file !== undefined && existsSync(file))) return undefined
+  if (!isImageName(image) || (file !== undefined && (existsSync(file) || ARCHIVE.test(image)))) return undefined
   const { showFetchProgress } = await import('../host/files/fetch-progress.ts')
   const shown = showFetchProgress()
   try {

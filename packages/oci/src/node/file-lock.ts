@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
-import { codeOf } from './local-files.ts'
+import { codeOf, touch } from './local-files.ts'
 
 const POLL_MS = 20
 /** Period at which a process renews its lock. */
@@ -34,7 +34,7 @@ export async function withFileLock<T>(path: string, work: () => Promise<T>, opti
     else await pause(POLL_MS)
     options.signal?.throwIfAborted()
   }
-  const renewal = setInterval(() => void utimes(path, new Date(), new Date()).catch(() => {}), RENEWED_MS)
+  const renewal = setInterval(() => void touch(path), RENEWED_MS)
   try {
     return await work()
   } finally {

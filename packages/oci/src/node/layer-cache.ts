@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { type ImageFile, type LayerStore, OciError, readTar, type TarEntry } from '../index.ts'
 import type { ImageLayer, OpenLayer } from '../layer-store.ts'
 import type { ImageLimits } from '../limits.ts'
-import { codeOf, openLocalFile } from './local-files.ts'
+import { codeOf, NEW, openLocalFile, touch, writeWhole } from './local-files.ts'
 import { checkFile, unpackLayer } from './unpack.ts'
 
 /** Options of {@link LayerCache}. */
@@ -17,8 +17,6 @@ export interface LayerCacheOptions {
 
 const VERSION = 2
 const MOST_STAMPS = 8
-/** Begins the names of files that are not complete yet. */
-export const NEW = 'new-'
 /** Age without writes at which a file counts as left over by a killed process. */
 const ABANDONED_MS = 3600 * 1000
 const COLUMNS = [
@@ -100,11 +98,7 @@ export class LayerCache implements LayerStore {
   async #unpacked(layer: ImageLayer, bytes: number): Promise<ImageFile | undefined> {
     const tar = await openLocalFile(this.#path(layer, 'tar'))
     if (tar?.size === bytes) {
-      const now = new Date()
-      await Promise.all([
-        utimes(this.#path(layer, 'tar'), now, now).catch(() => {}),
-        utimes(this.#path(layer, 'json'), now, now).catch(() => {}),
-      ])
+      await Promise.all([touch(this.#path(layer, 'tar')), touch(this.#path(layer, 'json'))])
       return tar
     }
     await tar?.close()
@@ -165,14 +159,11 @@ export class LayerCache implements LayerStore {
   ): Promise<void> {
     const rows = entries.map((entry) => COLUMNS.map((column) => entry[column]) as unknown as Row)
     const index: Index = { version: VERSION, ...about, columns: COLUMNS, rows }
-    const made = join(this.#folder, `${NEW}${randomUUID()}`)
     try {
       await this.#prepare()
-      await writeFile(made, JSON.stringify(index), { flag: 'wx', mode: 0o600 })
-      await rename(made, this.#path(layer, 'json'))
+      await writeWhole(this.#path(layer, 'json'), JSON.stringify(index))
       await removeOldest(this.#folder, { mostBytes: this.#mostBytes })
     } catch (error) {
-      await rm(made, { force: true }).catch(() => {})
       throw cacheError(this.#folder, error)
     }
   }

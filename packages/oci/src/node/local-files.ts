@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
-import { join } from 'node:path'
+import { randomUUID } from 'node:crypto'
+import { type FileHandle, open, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { type ImageFile, type ImageFiles, OciError } from '../index.ts'
 
 /** Opens a local file. @returns undefined if it does not exist @throws OciError `ERR_FORMAT` if it is not a file */
@@ -36,6 +37,24 @@ export function localFolder(path: string): ImageFiles {
     async close() {},
   }
 }
+
+/** Begins the names of files that are not complete yet. */
+export const NEW = 'new-'
+
+/** Writes a file that appears when it is complete. */
+export async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
+  const made = join(dirname(path), `${NEW}${randomUUID()}`)
+  try {
+    await writeFile(made, content, { flag: 'wx', mode: 0o600 })
+    await rename(made, path)
+  } catch (error) {
+    await rm(made, { force: true }).catch(() => {})
+    throw error
+  }
+}
+
+/** Sets a file's time to now, as far as it may be set. */
+export const touch = (path: string): Promise<void> => utimes(path, new Date(), new Date()).catch(() => {})
 
 /** Returns the code of an error of Node's; empty without one. */
 export const codeOf = (error: unknown): string =>

@@ -1,6 +1,6 @@
 /**
  * Requests through the proxy that the environment names. Node's `fetch` heeds it from version 24 on, and only where a variable of
- * its own says so before it starts; Bun and Deno do by themselves.
+ * its own says so before it starts.
  *
  * Source: RFC 9110, section 9.3.6, "CONNECT".
  */
@@ -32,8 +32,7 @@ export const proxyFetch =
   (environment: NodeJS.ProcessEnv = process.env, options: tls.ConnectionOptions = {}): RegistryOptions['fetch'] =>
   async (address, init) => {
     const url = new URL(address)
-    const heedsItself = 'bun' in process.versions || 'deno' in process.versions
-    const proxy = heedsItself ? undefined : proxyFor(url, environment)
+    const proxy = proxyFor(url, environment)
     if (proxy === undefined) return fetch(address, init)
     const { method = 'GET', signal, body } = init
     const host = url.hostname.replaceAll(/[[\]]/g, '')

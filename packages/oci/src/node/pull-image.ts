@@ -1,28 +1,15 @@
-import { createHash, randomUUID } from 'node:crypto'
-import {
-  type FileHandle,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  symlink,
-  utimes,
-  writeFile,
-} from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { mkdir, open, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { DEFAULT_LIMITS, OciError } from '../index.ts'
-import { digestText, parseDigest } from '../digest.ts'
+import { DEFAULT_LIMITS, type ImageFiles, memoryFile, OciError } from '../index.ts'
+import { checkDigest, digestText, parseDigest } from '../digest.ts'
 import { JsonValue } from '../json.ts'
-import { descriptorOf } from '../manifests.ts'
-import { type ImageReference, nameOf, parseReference } from '../registry/reference.ts'
-import { type Blob, resolveImage } from '../registry/resolve.ts'
+import { blobsOf, closing, type Descriptor, findBelow } from '../manifests.ts'
+import { type ImageReference, nameOf, parseReference } from '../reference.ts'
 import { dockerCredentials } from './docker-config.ts'
 import { withFileLock } from './file-lock.ts'
-import { cacheError, NEW, removeOldest } from './layer-cache.ts'
-import { codeOf, openLocalFile } from './local-files.ts'
+import { cacheError, removeOldest } from './layer-cache.ts'
+import { codeOf, openLocalFile, touch, writeWhole } from './local-files.ts'
 import { proxyFetch } from './proxy-fetch.ts'
 import { type Credentials, RegistryClient, type RegistryOptions } from './registry-client.ts'
 import { checkFile } from './unpack.ts'
@@ -115,32 +102,27 @@ async function keptImage(folder: string, isUsed: boolean): Promise<PulledImage |
     const kept = JSON.parse(await readFile(join(folder, NAMED), 'utf8')) as PulledImage
     const digest = parseDigest(kept.digest, NAMED)
     const path = join(folder, basename(kept.path))
-    const json = JsonValue.parse(await readFile(blobPath(path, { digest })), path)
-    const blobs = [json.at('config'), ...json.at('layers').list].map((one) => descriptorOf(one, path))
-    const all = [{ digest, size: undefined }, ...blobs]
-    const found = await Promise.all(all.map((blob) => isThere(blobPath(path, blob), blob.size, isUsed)))
+    const manifest = blobPath(path, { digest })
+    const blobs = blobsOf(JsonValue.parse(await readFile(manifest), path), path)
+    if (isUsed) await touch(manifest)
+    const found = await Promise.all(blobs.map((blob) => isThere(blobPath(path, blob), blob.size, isUsed)))
     return found.every(Boolean) ? { ...kept, path } : undefined
   } catch {
     return undefined
   }
 }
 
-const blobPath = (folder: string, { digest: { algorithm, hex } }: Pick<Blob, 'digest'>): string =>
+const writeJson = (path: string, value: object): Promise<void> => writeWhole(path, JSON.stringify(value))
+
+const blobPath = (folder: string, { digest: { algorithm, hex } }: Pick<Descriptor, 'digest'>): string =>
   join(folder, 'blobs', algorithm, hex)
 
 /** Whether a file exists. @param isUsed - whether the file counts as new */
 async function isThere(path: string, size?: number, isUsed = false): Promise<boolean> {
   const state = await stat(path).catch(() => undefined)
   if (state === undefined || (size !== undefined && state.size !== size)) return false
-  if (isUsed) await utimes(path, new Date(), new Date()).catch(() => {})
+  if (isUsed) await touch(path)
   return true
-}
-
-/** Writes a file that appears when it is complete. */
-async function writeWhole(path: string, value: object): Promise<void> {
-  const made = join(dirname(path), `${NEW}${randomUUID()}`)
-  await writeFile(made, JSON.stringify(value), { mode: 0o600 })
-  await rename(made, path)
 }
 
 class Pull {
@@ -187,76 +169,91 @@ class Pull {
   async #pull(): Promise<PulledImage> {
     const { architecture, folder, mostBytes = 20 * 2 ** 30 } = this.#options
     const pulledAt = Date.now()
-    const read = (wanted: string) => this.#client.manifest(wanted)
-    const { manifest, config, layers } = await resolveImage(read, this.#reference, architecture, DEFAULT_LIMITS)
+    const { manifest, layers } = await this.#find()
     const bytes = layers.reduce((sum, { size }) => sum + size, 0)
-    this.#total = bytes + config.size
-    await this.#blob(manifest, (file) => file.appendFile(manifest.bytes))
-    await this.#blob(config)
-    // Layers for another platform need not come.
-    const json = JsonValue.parse(await readFile(blobPath(folder, config)), this.#name)
-    const platform = `${json.at('os').text}/${json.at('architecture').text}`
-    if (platform !== `linux/${architecture}`)
-      throw new OciError('ERR_PLATFORM', this.#name, `it is for ${platform}, not for linux/${architecture}`)
-    const left = [...layers]
-    const take = async (): Promise<void> => {
-      // oxlint-disable-next-line no-await-in-loop -- one after another
-      for (let layer = left.shift(); layer !== undefined; layer = left.shift()) await this.#blob(layer)
+    const { layers: most, layerBytes } = DEFAULT_LIMITS
+    if (layers.length > most || bytes > layerBytes) {
+      const reason = `${layers.length} layers of ${bytes} bytes; at most ${most} of ${layerBytes} are read`
+      throw new OciError('ERR_LIMIT', this.#name, reason)
     }
-    // After a failure no further layer begins, and the others end first.
-    const stopped = () => take().finally(() => left.splice(0))
-    const all = await Promise.allSettled(Array.from({ length: PARALLEL }, stopped))
+    this.#total = Math.max(1, bytes)
+    // A failure ends the generator: no further layer begins, and the others end first.
+    const left = (function* () {
+      yield* layers
+    })()
+    const take = async (): Promise<void> => {
+      for (const layer of left) await this.#layer(layer)
+    }
+    const all = await Promise.allSettled(Array.from({ length: PARALLEL }, take))
     for (const one of all) if (one.status === 'rejected') throw one.reason
-    const { mediaType, digest, size } = manifest
+    const { mediaType, size } = manifest
+    const digest = digestText(manifest.digest)
     const { repository, tag = 'image' } = this.#reference
-    const path = join(this.#folder, `${basename(repository)}-${tag}-${digest.hex.slice(0, 12)}`)
-    const index = { schemaVersion: 2, manifests: [{ mediaType, digest: digestText(digest), size }] }
+    const path = join(this.#folder, `${basename(repository)}-${tag}-${manifest.digest.hex.slice(0, 12)}`)
     await mkdir(path, { recursive: true, mode: 0o700 })
     await symlink(join('..', '..', '..', 'blobs'), join(path, 'blobs'), 'junction').catch((error: unknown) => {
       if (codeOf(error) !== 'EEXIST') throw error
     })
-    await writeWhole(join(path, 'index.json'), index)
-    await writeWhole(join(path, 'oci-layout'), { imageLayoutVersion: '1.0.0' })
-    const image = { path, name: this.#name, digest: digestText(digest), architecture, pulledAt, bytes }
-    await writeWhole(join(this.#folder, NAMED), image)
+    const image = { path, name: this.#name, digest, architecture, pulledAt, bytes }
+    await writeJson(join(path, 'index.json'), { schemaVersion: 2, manifests: [{ mediaType, digest, size }] })
+    await writeJson(join(path, 'oci-layout'), { imageLayoutVersion: '1.0.0' })
+    await writeJson(join(this.#folder, NAMED), image)
     await removeOldest(join(folder, 'blobs'), { mostBytes, stays: ({ time }) => time >= pulledAt })
     return image
   }
 
-  /** Has a blob in the folder. @param take - fetches it, where another pull has not */
-  async #blob(blob: Blob, take?: (file: FileHandle) => Promise<void>): Promise<void> {
-    const path = blobPath(this.#options.folder, blob)
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-    const fetch = async () => {
-      if (await isThere(path, blob.size, true)) return void (this.#done += blob.size)
-      // A part that an earlier process has left may be damaged: then all is taken anew.
-      const pull = (file: FileHandle) => this.#client.blob(blob, file, (bytes) => this.#came(bytes))
-      while (await this.#fetch(blob, `${path}.part`, take ?? pull));
-      await rename(`${path}.part`, path)
+  /** Finds the image for the processor, and keeps its manifest and config. */
+  async #find(): Promise<{ manifest: Descriptor; layers: readonly Descriptor[] }> {
+    const { architecture, folder } = this.#options
+    const name = this.#name
+    const wanted = this.#reference.digest ?? this.#reference.tag!
+    const { bytes, ...told } = await this.#client.read(`manifests/${wanted}`)
+    const own = (): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+    const digest = parseDigest(this.#reference.digest ?? (told.digest || own()), name)
+    await checkDigest(bytes, digest, name)
+    const mediaType = JsonValue.parse(bytes, name).at('mediaType').text || told.mediaType
+    const came = new Map([[`${name}/manifests/${digestText(digest)}`, bytes]])
+    const files: ImageFiles = {
+      name,
+      open: async (path) => {
+        if (!came.has(path)) came.set(path, (await this.#client.read(path.slice(name.length + 1))).bytes)
+        return memoryFile(path, came.get(path)!)
+      },
+      close: async () => {},
     }
-    await withFileLock(`${path}.lock`, fetch, { signal: this.#signal })
+    const top = { mediaType, digest, size: bytes.length, names: [], platform: '', variant: '' }
+    const manifest = await findBelow(files, top, { architecture })
+    const [config, ...layers] = blobsOf(manifest.json, name)
+    for (const one of [manifest, config!]) {
+      const path = blobPath(folder, one)
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+      await writeWhole(path, [...came].find(([key]) => key.endsWith(one.digest.hex))![1])
+    }
+    return { manifest, layers }
   }
 
-  /** @returns whether another try is of use @throws OciError `ERR_DIGEST` */
-  async #fetch(blob: Blob, part: string, take: (file: FileHandle) => Promise<void>): Promise<boolean> {
-    const handle = await open(part, 'a', 0o600)
-    const { size: before } = await handle.stat()
-    try {
-      await take(handle)
-    } finally {
-      await handle.close()
+  /** Has a layer in the folder. */
+  async #layer(layer: Descriptor): Promise<void> {
+    const path = blobPath(this.#options.folder, layer)
+    const part = `${path}.part`
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    const fetch = async (): Promise<void> => {
+      if (await isThere(path, layer.size, true)) return this.#came(layer.size)
+      const handle = await open(part, 'a', 0o600)
+      const { size: before } = await handle.stat()
+      await this.#client.blob(layer, handle, (bytes) => this.#came(bytes)).finally(() => handle.close())
+      const file = { ...(await openLocalFile(part))!, name: `${this.#name}: ${digestText(layer.digest)}` }
+      try {
+        await closing(file, () => checkFile(file, layer.digest))
+      } catch (error) {
+        await rm(part, { force: true })
+        // An earlier process may have left a damaged part.
+        if (before > 0 && error instanceof OciError) return fetch()
+        throw error
+      }
+      await rename(part, path)
     }
-    const file = (await openLocalFile(part))!
-    try {
-      await checkFile({ ...file, name: `${this.#name}: ${digestText(blob.digest)}` }, blob.digest)
-      return false
-    } catch (error) {
-      await rm(part, { force: true })
-      if (before > 0 && error instanceof OciError) return true
-      throw error
-    } finally {
-      await file.close()
-    }
+    await withFileLock(`${path}.lock`, fetch, { signal: this.#signal })
   }
 
   #came(bytes: number): void {

@@ -9,9 +9,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { digestText } from '../digest.ts'
 import { OciError, type OciErrorCode, shown } from '../errors.ts'
 import { JsonValue, MOST_BYTES } from '../json.ts'
-import { INDEXES, MANIFESTS } from '../manifests.ts'
-import { type ImageReference, nameOf } from '../registry/reference.ts'
-import type { Blob, RegistryManifest } from '../registry/resolve.ts'
+import { type Descriptor, INDEXES, MANIFESTS } from '../manifests.ts'
+import { type ImageReference, nameOf } from '../reference.ts'
 
 /** How a registry knows its user. No message has a part of it. */
 export interface Credentials {
@@ -49,7 +48,7 @@ const LONGEST_WAIT_MS = 20_000
 /** A failure after which another try is of use. */
 class PassingFailure extends OciError {
   /** Wait that the registry asks for. */
-  waitMs: number | undefined
+  waitMs?: number | undefined
 }
 
 /** A client for one repository. Requests may be made at the same time. */
@@ -71,33 +70,28 @@ export class RegistryClient {
   }
 
   /**
-   * Reads a manifest or an index by a tag or a digest.
+   * Reads a manifest, an index or a config, with the registry's headers: an empty text for an absent one.
    *
+   * @param path - in the repository, such as `manifests/latest`
    * @throws OciError `ERR_MISSING`, `ERR_ACCESS`, `ERR_RATE`, `ERR_NETWORK`; the reason of an aborted signal
    */
-  manifest(reference: string): Promise<RegistryManifest> {
-    const what = reference.includes(':') ? `image ${reference}` : `tag '${reference}'`
-    return this.#again(() =>
-      this.#open(
-        `/manifests/${reference}`,
-        { accept: [...INDEXES, ...MANIFESTS].join(', ') },
-        what,
-        async ({ headers }, parts) => ({
-          bytes: await this.#small(parts),
-          mediaType: headers.get('content-type')?.split(';')[0]?.trim() ?? '',
-          digest: headers.get('docker-content-digest') ?? '',
-        }),
-      ),
-    )
+  read(path: string): Promise<{ bytes: Uint8Array; mediaType: string; digest: string }> {
+    const headers: Headers = path.startsWith('manifests/') ? { accept: [...INDEXES, ...MANIFESTS].join(', ') } : {}
+    const take: Use<Awaited<ReturnType<typeof this.read>>> = async (response, parts) => ({
+      bytes: await this.#small(parts),
+      mediaType: response.headers.get('content-type')?.split(';')[0]?.trim() ?? '',
+      digest: response.headers.get('docker-content-digest') ?? '',
+    })
+    return this.#again(() => this.#open(path, headers, take))
   }
 
   /**
    * Reads a blob, whose digest the caller checks, and goes on at the end of a file.
    *
    * @param came - is told numbers of bytes, negative ones for a file that begins anew
-   * @throws OciError as {@link manifest}, and `ERR_DIGEST`
+   * @throws OciError as {@link read}, and `ERR_DIGEST`
    */
-  async blob({ digest, size }: Blob, file: FileHandle, came: (bytes: number) => void): Promise<void> {
+  async blob({ digest, size }: Descriptor, file: FileHandle, came: (bytes: number) => void): Promise<void> {
     const name = digestText(digest)
     let { size: bytes } = await file.stat()
     came(bytes)
@@ -119,7 +113,7 @@ export class RegistryClient {
     }
     const open = (): Promise<void> => {
       const headers: Headers = bytes > 0 ? { range: `bytes=${bytes}-` } : {}
-      return this.#open(`/blobs/${name}`, headers, `layer ${name}`, take)
+      return this.#open(`blobs/${name}`, headers, take)
     }
     if (bytes < size) await this.#again(open, () => bytes)
   }
@@ -145,12 +139,12 @@ export class RegistryClient {
   }
 
   /** Requests a part of the API, with a token or a login where the registry wants it. */
-  async #open<T>(path: string, headers: Headers, what: string, use: Use<T>): Promise<T> {
+  async #open<T>(path: string, headers: Headers, use: Use<T>): Promise<T> {
     const send = (authorization?: string) => {
       const all = { ...headers, ...(authorization !== undefined && { authorization }) }
-      return this.#request(`${this.#api}${path}`, { headers: all }, async (response, parts) => {
+      return this.#request(`${this.#api}/${path}`, { headers: all }, async (response, parts) => {
         if (response.status === 401) return { challenge: response.headers.get('www-authenticate') ?? '' }
-        if (![200, 206, 416].includes(response.status)) throw await this.#refusal(response, what)
+        if (![200, 206, 416].includes(response.status)) throw await this.#refusal(response, path)
         return { value: await use(response, parts) }
       })
     }
@@ -233,7 +227,7 @@ export class RegistryClient {
     const query = new URLSearchParams({ scope: fields.get('scope') ?? `repository:${repository}:pull` })
     if (fields.has('service')) query.set('service', fields.get('service')!)
     const read: Use<string> = async (response, parts) => {
-      if (response.status !== 200) throw await this.#refusal(response, 'token')
+      if (response.status !== 200) throw await this.#refusal(response)
       const json = JsonValue.parse(await this.#small(parts), `the answer of ${url.host}`)
       const token = json.at('token').text || json.at('access_token').text
       // Fetch would put a token that no header can have into its message.
@@ -265,11 +259,13 @@ export class RegistryClient {
   }
 
   /** The error for an answer without the wanted file. */
-  async #refusal({ status, headers }: Response, what: string): Promise<OciError> {
+  async #refusal({ status, headers }: Response, path = 'token'): Promise<OciError> {
     const { domain, repository } = this.#image
     if (status === 401 || status === 403) return this.#noAccess()
+    const what = path.replace(/^manifests\/([^:]*)$/, "tag '$1'").replace(/s\//, ' ')
     if (status === 404) return this.#error('ERR_MISSING', `${domain} has no ${what} of ${repository}`)
-    if (status < 500 && status !== 429) return this.#error('ERR_NETWORK', `${domain} answers with status ${status}`)
+    const answers = `${domain} answers with status ${status}`
+    if (status < 500 && status !== 429) return this.#error('ERR_NETWORK', answers)
     const after = headers.get('retry-after') ?? ''
     // Seconds, or a date.
     const waitMs = /^\d{1,9}$/.test(after) ? Number(after) * 1000 : Math.max(0, Date.parse(after) - Date.now())
@@ -277,11 +273,11 @@ export class RegistryClient {
     const again = `try again ${isTold ? `in ${Math.ceil(waitMs / 1000)} s` : 'later'}`
     const [, count, seconds] = /^(\d+);w=(\d+)/.exec(headers.get('ratelimit-limit') ?? '') ?? []
     const limit = count === undefined ? '' : ` than ${count} in ${Number(seconds) / 3600} hours`
-    const login = (await this.#login()).basic === undefined ? `, or docker login ${domain}` : ''
-    const failure =
-      status === 429
-        ? this.#passing(`${domain} allows no more requests${limit}: ${again}${login}`, 'ERR_RATE')
-        : this.#passing(`${domain} answers with status ${status}: ${again}`)
+    const { basic, identityToken } = await this.#login()
+    const login = (basic ?? identityToken) === undefined ? `, or docker login ${domain}` : ''
+    const isRate = status === 429
+    const reason = isRate ? `${domain} allows no more requests${limit}: ${again}${login}` : `${answers}: ${again}`
+    const failure = this.#passing(reason, isRate ? 'ERR_RATE' : 'ERR_NETWORK')
     if (isTold) failure.waitMs = waitMs
     return failure
   }
