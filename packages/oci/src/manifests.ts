@@ -6,7 +6,7 @@
  * containers-transports(5), "dir:path".
  */
 import { checkDigest, type Digest, digestText, parseDigest } from './digest.ts'
-import { OciError, shown } from './errors.ts'
+import { OciError, type OciErrorCode, shown } from './errors.ts'
 import type { ImageFile, ImageFiles } from './image-file.ts'
 import { JsonValue, readSmall } from './json.ts'
 import { compressionOf, type ImageLayer, type LayerCompression } from './layer-store.ts'
@@ -112,20 +112,16 @@ class Layout {
 
   /** @throws OciError `ERR_CHOICE`, `ERR_PLATFORM` and errors of damaged files */
   async find(): Promise<ImageParts> {
-    const version = JsonValue.parse(await this.#read('oci-layout'), 'oci-layout').at('imageLayoutVersion').text
+    const version = (await jsonIn(this.#files, 'oci-layout')).at('imageLayoutVersion').text
     if (!version.startsWith('1.'))
-      throw new OciError(
-        'ERR_UNSUPPORTED',
-        this.#files.name,
-        `an image layout of version '${version}'; 1.0.0 is expected`,
-      )
-    const index = JsonValue.parse(await this.#read('index.json'), 'index.json')
+      throw this.#error('ERR_UNSUPPORTED', `an image layout of version '${version}'; 1.0.0 is expected`)
+    const index = await jsonIn(this.#files, 'index.json')
     return this.#parts(await this.#chosen(this.#descriptorsOf(index, 'index.json')))
   }
 
   /** An image whose manifest, or whose index, is in a file. @throws OciError as {@link find} */
   async findIn(file: string): Promise<ImageParts> {
-    const json = JsonValue.parse(await this.#read(file), file)
+    const json = await jsonIn(this.#files, file)
     const isOne = json.at('manifests').isAbsent
     return this.#parts(isOne ? { json, file } : await this.#chosen(this.#descriptorsOf(json, file)))
   }
@@ -148,7 +144,7 @@ class Layout {
       const others = [...this.#others].join(', ')
       const reason =
         others === '' ? 'it has no image' : `it has no image for linux/${this.#wanted.architecture}, only for ${others}`
-      throw new OciError(others === '' ? 'ERR_MISSING' : 'ERR_PLATFORM', this.#files.name, reason)
+      throw this.#error(others === '' ? 'ERR_MISSING' : 'ERR_PLATFORM', reason)
     }
     const names = [...new Set(found.flatMap((image) => image.names))]
     if (found.length > 1 && new Set(found.map(({ digest }) => digest.hex)).size > 1)
@@ -160,8 +156,7 @@ class Layout {
   async #images(all: readonly Descriptor[], depth: number): Promise<Found[]> {
     const { architecture } = this.#wanted
     const variants = VARIANTS[architecture] ?? ['']
-    if (depth > MOST_DEPTH)
-      throw new OciError('ERR_LIMIT', this.#files.name, `more than ${MOST_DEPTH} indexes in one another`)
+    if (depth > MOST_DEPTH) throw this.#error('ERR_LIMIT', `more than ${MOST_DEPTH} indexes in one another`)
     const found: Found[] = []
     const rank = ({ variant }: Descriptor): number => variants.indexOf(variant)
     for (const descriptor of all.toSorted((a, b) => rank(a) - rank(b))) {
@@ -173,7 +168,7 @@ class Layout {
         continue
       }
       if (!INDEXES.has(mediaType) && !MANIFESTS.has(mediaType))
-        throw new OciError('ERR_UNSUPPORTED', this.#files.name, `the media type '${shown(mediaType)}' is not known`)
+        throw this.#error('ERR_UNSUPPORTED', `the media type '${shown(mediaType)}' is not known`)
       const file = this.#nameOf(descriptor.digest, 'manifest')
       // oxlint-disable-next-line no-await-in-loop -- one file at a time
       const json = JsonValue.parse(await this.#checked(descriptor, file), file)
@@ -203,8 +198,7 @@ class Layout {
   #descriptorsOf(index: JsonValue, file: string): readonly Descriptor[] {
     const all = index.at('manifests').list
     this.#descriptors += all.length
-    if (this.#descriptors > MOST_DESCRIPTORS)
-      throw new OciError('ERR_LIMIT', this.#files.name, `more than ${MOST_DESCRIPTORS} manifests`)
+    if (this.#descriptors > MOST_DESCRIPTORS) throw this.#error('ERR_LIMIT', `more than ${MOST_DESCRIPTORS} manifests`)
     // An artefact, such as a list of what is in an image, has the image's platform.
     return all.filter((json) => json.at('artifactType').isAbsent).map((json) => descriptorOf(json, file))
   }
@@ -222,11 +216,7 @@ class Layout {
   #layer({ mediaType, digest, size }: Descriptor): Omit<ImageLayer, 'diffId'> {
     const compression = Object.hasOwn(LAYERS, mediaType) ? LAYERS[mediaType] : undefined
     if (compression === undefined)
-      throw new OciError(
-        'ERR_UNSUPPORTED',
-        this.#files.name,
-        `a layer of the media type '${shown(mediaType)}', which is not known`,
-      )
+      throw this.#error('ERR_UNSUPPORTED', `a layer of the media type '${shown(mediaType)}', which is not known`)
     const name = this.#nameOf(digest, 'blob')
     return { name, digest, open: () => this.#open(name, size), compression: async () => compression }
   }
@@ -237,8 +227,8 @@ class Layout {
     return bytes
   }
 
-  async #read(name: string): Promise<Uint8Array> {
-    return closing(await openFile(this.#files, name), readSmall)
+  #error(code: OciErrorCode, reason: string): OciError {
+    return new OciError(code, this.#files.name, reason)
   }
 
   async #open(name: string, size: number): Promise<ImageFile> {
@@ -268,20 +258,17 @@ export const findBelow = (files: ImageFiles, top: Descriptor, wanted: ImageChoic
 
 /** Lists the names of the images in a layout, or in an archive of `docker save`; other images have none. @throws OciError */
 export async function namesIn(files: ImageFiles): Promise<readonly string[]> {
-  const listIn = async (name: string): Promise<JsonValue> =>
-    JsonValue.parse(await closing(await openFile(files, name), readSmall), name)
   if (await has(files, 'oci-layout')) {
-    const { list: all } = (await listIn('index.json')).at('manifests')
+    const { list: all } = (await jsonIn(files, 'index.json')).at('manifests')
     return all.flatMap((json) => NAMES.map((key) => json.at('annotations').at(key).text)).filter((name) => name !== '')
   }
   if (await has(files, 'version')) return []
-  return (await listIn('manifest.json')).list.flatMap((image) => image.at('RepoTags').texts)
+  return (await jsonIn(files, 'manifest.json')).list.flatMap((image) => image.at('RepoTags').texts)
 }
 
 /** Finds an image in an archive of `docker save`: a list of images with configs, tags and files of layers. */
 async function findSaved(files: ImageFiles, { name }: ImageChoice): Promise<ImageParts> {
-  const json = JsonValue.parse(await closing(await openFile(files, 'manifest.json'), readSmall), 'manifest.json')
-  const all = json.list.map((image) => ({ image, tags: image.at('RepoTags').texts }))
+  const all = (await jsonIn(files, 'manifest.json')).list.map((image) => ({ image, tags: image.at('RepoTags').texts }))
   const images = chosen(all, ({ tags }) => tags, name, files.name)
   const [first] = images
   if (first === undefined) throw new OciError('ERR_MISSING', files.name, 'it has no image')
@@ -342,6 +329,9 @@ async function openFile(files: ImageFiles, name: string): Promise<ImageFile> {
     throw new OciError('ERR_MISSING', files.name, `'${shown(name)}' is not in it, which the image needs`)
   return file
 }
+
+const jsonIn = async (files: ImageFiles, name: string): Promise<JsonValue> =>
+  JsonValue.parse(await closing(await openFile(files, name), readSmall), name)
 
 export async function closing<T>(file: ImageFile, read: (file: ImageFile) => Promise<T>): Promise<T> {
   try {

@@ -56,8 +56,9 @@ export const pulledFolder = (): string => join(cacheDirectory(), 'registry')
 /** The name of a pulled image with its digest: another host pulls the same by it. */
 export const pinnedName = ({ name, digest }: PulledImage): string => `${name.replace(/@.*/, '')}@${digest}`
 
-/** The name of an archive, such as `saved.tar.gz`, without a registry's host in front. */
-const ARCHIVE = /^(?!localhost\/|[^/]*[.:][^/]*\/)[^:]*\.(?:tar|tgz|oci)(?:\.\w+)?(?::[^/]*)?$/
+/** A name with a registry's host, and the name of an archive, such as `saved.tar.gz`. */
+const HOST = /^(?:localhost|[^/]*[.:][^/]*)\//
+const ARCHIVE = /^[^:]*\.(?:tar|tgz|oci)(?:\.\w+)?(?::[^/]*)?$/
 
 /**
  * Pulls an image of a registry, unless it is kept.
@@ -73,7 +74,9 @@ export async function pulled(
   folder?: string,
 ): Promise<PulledImage | undefined> {
   const file = folder === undefined ? undefined : splitImage(resolve(folder, image)).path
-  if (!isImageName(image) || (file !== undefined && (existsSync(file) || ARCHIVE.test(image)))) return undefined
+  const canBeFile = file !== undefined && !HOST.test(image)
+  if (!isImageName(image) || (file !== undefined && existsSync(file)) || (canBeFile && ARCHIVE.test(image)))
+    return undefined
   const { showFetchProgress } = await import('../host/files/fetch-progress.ts')
   const shown = showFetchProgress()
   try {
@@ -92,10 +95,7 @@ export async function pulled(
     if (signal?.aborted === true) throw new CliError('ERR_FETCH', `${image}: the pull was stopped; what has come stays`)
     if (!(error instanceof OciError)) throw error
     const kept = policy === 'never' ? ' (--pull never)' : ''
-    throw new CliError(
-      'ERR_FETCH',
-      `${error.message}${kept}${file === undefined ? '' : `; and there is no file ${file}`}`,
-    )
+    throw new CliError('ERR_FETCH', `${error.message}${kept}${canBeFile ? `; and there is no file ${file}` : ''}`)
   }
 }
 

@@ -26,12 +26,16 @@ export interface FileLockOptions {
 export async function withFileLock<T>(path: string, work: () => Promise<T>, options: FileLockOptions = {}): Promise<T> {
   const mine = `${hostname()} ${process.pid} ${randomUUID()}`
   options.signal?.throwIfAborted()
-  for (let waits = options.waits; !(await create(path, mine)); waits = undefined) {
-    waits?.()
+  let { waits } = options
+  while (!(await create(path, mine))) {
     const left = await abandoned(path)
     // One process at a time removes a lock: a slow one would remove the lock that another has taken meanwhile.
     if (left !== undefined) await withFileLock(`${path}.lock`, () => removeLock(path, left), { signal: options.signal })
-    else await pause(POLL_MS)
+    else {
+      waits?.()
+      waits = undefined
+      await pause(POLL_MS)
+    }
     options.signal?.throwIfAborted()
   }
   const renewal = setInterval(() => void touch(path), RENEWED_MS)
@@ -41,6 +45,21 @@ export async function withFileLock<T>(path: string, work: () => Promise<T>, opti
     clearInterval(renewal)
     await removeLock(path, mine)
   }
+}
+
+/** Does work unless another process has the lock. @returns whether the work is done */
+export async function tryFileLock(path: string, work: () => Promise<void>): Promise<boolean> {
+  const held = new Error('another process has the lock')
+  const waits = (): void => {
+    throw held
+  }
+  try {
+    await withFileLock(path, work, { waits })
+  } catch (error) {
+    if (error !== held) throw error
+    return false
+  }
+  return true
 }
 
 async function create(path: string, text: string): Promise<boolean> {

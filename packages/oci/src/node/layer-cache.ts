@@ -4,6 +4,7 @@ import { basename, join } from 'node:path'
 import { type ImageFile, type LayerStore, OciError, readTar, type TarEntry } from '../index.ts'
 import type { ImageLayer, OpenLayer } from '../layer-store.ts'
 import type { ImageLimits } from '../limits.ts'
+import { tryFileLock } from './file-lock.ts'
 import { codeOf, NEW, openLocalFile, touch, writeWhole } from './local-files.ts'
 import { checkFile, unpackLayer } from './unpack.ts'
 
@@ -183,7 +184,7 @@ interface LeftFiles {
 
 /** Removes files of a cache until the rest is small enough, and leftovers of killed processes. @returns bytes removed */
 export async function removeOldest(folder: string, { mostBytes, stays = () => false }: LeftFiles): Promise<number> {
-  const isNew = (name: string): boolean => name.startsWith(NEW) || /\.(?:part|lock)$/.test(name)
+  const isNew = (name: string): boolean => name.startsWith(NEW) || name.endsWith('.lock')
   const names = (await readdir(folder, { recursive: true }).catch(() => [])).filter(
     (path) => isNew(basename(path)) || /^(?:sha\d+-)?[0-9a-f]{64,128}(?:\.|$)/.test(basename(path)),
   )
@@ -194,15 +195,18 @@ export async function removeOldest(folder: string, { mostBytes, stays = () => fa
       return { path, bytes: state?.size ?? 0, time: state?.mtimeMs ?? 0, isNew: isNew(basename(name)) }
     }),
   )
-  const oldest = found.toSorted((a, b) => a.time - b.time)
-  const all = oldest.reduce((sum, file) => sum + file.bytes, 0)
+  const all = found.reduce((sum, file) => sum + file.bytes, 0)
   let bytes = all
-  for (const file of oldest) {
+  for (const file of found.toSorted((a, b) => a.time - b.time)) {
+    const { path } = file
     const isAbandoned = file.isNew && Date.now() - file.time > ABANDONED_MS
     if (file.isNew ? !isAbandoned : bytes <= mostBytes || stays(file)) continue
     // A process that has the file open can still read it.
-    // oxlint-disable-next-line no-await-in-loop -- one by one until it is enough
-    await rm(file.path, { force: true })
+    const remove = (): Promise<void> => rm(path, { force: true })
+    // A process may be fetching the rest.
+    const lock = path.endsWith('.part') ? path.replace(/part$/, 'lock') : undefined
+    if (lock === undefined) await remove()
+    else if (!(await tryFileLock(lock, remove))) continue
     bytes -= file.bytes
   }
   return all - bytes

@@ -7,7 +7,7 @@ import { JsonValue } from '../json.ts'
 import { blobsOf, closing, type Descriptor, findBelow } from '../manifests.ts'
 import { type ImageReference, nameOf, parseReference } from '../reference.ts'
 import { dockerCredentials } from './docker-config.ts'
-import { withFileLock } from './file-lock.ts'
+import { tryFileLock, withFileLock } from './file-lock.ts'
 import { cacheError, removeOldest } from './layer-cache.ts'
 import { codeOf, openLocalFile, touch, writeWhole } from './local-files.ts'
 import { proxyFetch } from './proxy-fetch.ts'
@@ -90,8 +90,7 @@ export async function pulledImages(folder: string): Promise<readonly PulledImage
 export async function prunePulledImages(folder: string, more: readonly string[] = []): Promise<number> {
   const names = await readdir(join(folder, 'images')).catch(() => [])
   for (const path of names.map((name) => join(folder, 'images', name)))
-    // oxlint-disable-next-line no-await-in-loop -- one by one
-    if (!(await isThere(join(path, LOCK)))) await rm(path, { recursive: true, force: true })
+    await tryFileLock(join(path, LOCK), () => rm(path, { recursive: true, force: true }))
   const all = [join(folder, 'blobs'), ...more].map((one) => removeOldest(one, { mostBytes: 0 }))
   return (await Promise.all(all)).reduce((sum, bytes) => sum + bytes, 0)
 }
@@ -241,7 +240,11 @@ class Pull {
       if (await isThere(path, layer.size, true)) return this.#came(layer.size)
       const handle = await open(part, 'a', 0o600)
       const { size: before } = await handle.stat()
-      await this.#client.blob(layer, handle, (bytes) => this.#came(bytes)).finally(() => handle.close())
+      try {
+        await this.#client.blob(layer, handle, (bytes) => this.#came(bytes))
+      } finally {
+        await handle.close()
+      }
       const file = { ...(await openLocalFile(part))!, name: `${this.#name}: ${digestText(layer.digest)}` }
       try {
         await closing(file, () => checkFile(file, layer.digest))

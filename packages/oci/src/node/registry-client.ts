@@ -132,7 +132,6 @@ export class RegistryClient {
         if (!(error instanceof PassingFailure) || failed === MOST_FAILED || all === MOST_TRIES) throw error
         const waitMs = error.waitMs ?? (pauseMs * 2 ** failed) / 2
         if (waitMs > LONGEST_WAIT_MS) throw error
-        // oxlint-disable-next-line no-await-in-loop -- as above
         await pause(waitMs, undefined, { signal }).catch(() => {})
       }
     }
@@ -217,9 +216,11 @@ export class RegistryClient {
       if (login !== undefined && /\bBasic\b/i.test(challenge)) return login
       throw await this.#noAccess()
     }
-    const fields = new Map<string, string>()
-    for (const [, name = '', quoted, plain = ''] of given.matchAll(/([\w-]+)\s*=\s*(?:"([^"]*)"|([^\s",]+))/g))
-      if (!fields.has(name.toLowerCase())) fields.set(name.toLowerCase(), quoted ?? plain)
+    const pairs = [...given.matchAll(/([\w-]+)\s*=\s*(?:"([^"]*)"|([^\s",]+))/g)]
+    // The first field of a name counts.
+    const fields = new Map(
+      pairs.toReversed().map(([, name = '', quoted, plain = '']) => [name.toLowerCase(), quoted ?? plain]),
+    )
     const realm = fields.get('realm') ?? ''
     if (!URL.canParse(realm) || !isSafe(new URL(realm)))
       throw this.#error('ERR_ACCESS', `${domain} names the token service '${shown(realm)}', which is no https address`)
@@ -251,11 +252,9 @@ export class RegistryClient {
   async #noAccess(): Promise<OciError> {
     const { domain, repository } = this.#image
     const { basic, identityToken, lack } = await this.#login()
-    const why =
-      (basic ?? identityToken) === undefined
-        ? `${domain} has no ${repository}, or wants a login for it`
-        : `${domain} refuses docker's login for ${repository}`
-    return this.#error('ERR_ACCESS', `${why}: docker login ${domain}${lack === undefined ? '' : `; ${lack}`}`)
+    const isRefused = (basic ?? identityToken) !== undefined
+    const why = isRefused ? `refuses docker's login for ${repository}` : `has no ${repository}, or wants a login for it`
+    return this.#error('ERR_ACCESS', `${domain} ${why}: docker login ${domain}${lack === undefined ? '' : `; ${lack}`}`)
   }
 
   /** The error for an answer without the wanted file. */
@@ -278,8 +277,7 @@ export class RegistryClient {
     const isRate = status === 429
     const reason = isRate ? `${domain} allows no more requests${limit}: ${again}${login}` : `${answers}: ${again}`
     const failure = this.#passing(reason, isRate ? 'ERR_RATE' : 'ERR_NETWORK')
-    if (isTold) failure.waitMs = waitMs
-    return failure
+    return Object.assign(failure, { waitMs: isTold ? waitMs : undefined })
   }
 
   /** Reads an answer of JSON. */
@@ -304,7 +302,7 @@ export class RegistryClient {
 }
 
 /** Whether a server is on this host: packets to it leave no computer. */
-export const isLoopback = ({ hostname }: URL): boolean =>
+const isLoopback = ({ hostname }: URL): boolean =>
   hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
 
 const isSafe = (url: URL): boolean => url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url))
