@@ -272,11 +272,8 @@ async function findSaved(files: ImageFiles, { name }: ImageChoice): Promise<Imag
   const images = chosen(all, ({ tags }) => tags, name, files.name)
   const [first] = images
   if (first === undefined) throw new OciError('ERR_MISSING', files.name, 'it has no image')
-  if (images.length > 1)
-    throw severalImages(
-      files.name,
-      images.flatMap(({ tags }) => tags),
-    )
+  const names = images.flatMap(({ tags }) => tags)
+  if (images.length > 1) throw severalImages(files.name, names)
   const configName = first.image.at('Config').text
   const config = await closing(await openFile(files, configName), readSmall)
   const hex = /(?:^|\/)([0-9a-f]{64})(?:\.json)?$/.exec(configName)?.[1]

@@ -55,20 +55,14 @@ export async function openImage(files: ImageFiles, options: OpenImageOptions): P
   try {
     const parts = await findImage(files, options)
     const { config, diffIds } = parseConfig(parts.config, parts.configName)
-    if (config.os !== 'linux' || config.architecture !== options.architecture)
-      throw new OciError(
-        'ERR_PLATFORM',
-        files.name,
-        `the image is for ${shown(`${config.os}/${config.architecture}`)}, not for linux/${options.architecture}`,
-      )
-    if (parts.layers.length > limits.layers)
-      throw new OciError('ERR_LIMIT', files.name, `${parts.layers.length} layers; at most ${limits.layers} are read`)
-    if (diffIds.length !== parts.layers.length)
-      throw new OciError(
-        'ERR_DAMAGED',
-        parts.configName,
-        `it has ${diffIds.length} layers, and the manifest ${parts.layers.length}`,
-      )
+    const [wanted, platform] = [`linux/${options.architecture}`, `${config.os}/${config.architecture}`]
+    if (platform !== wanted)
+      throw new OciError('ERR_PLATFORM', files.name, `the image is for ${shown(platform)}, not for ${wanted}`)
+    const { length: count } = parts.layers
+    if (count > limits.layers)
+      throw new OciError('ERR_LIMIT', files.name, `${count} layers; at most ${limits.layers} are read`)
+    if (diffIds.length !== count)
+      throw new OciError('ERR_DAMAGED', parts.configName, `it has ${diffIds.length} layers, and the manifest ${count}`)
     const tree = new ImageTree(limits)
     let layerBytes = 0
     const layers: OciImage['layers'][number][] = []

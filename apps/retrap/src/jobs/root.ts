@@ -77,21 +77,11 @@ export async function pulled(
   const canBeFile = file !== undefined && !HOST.test(image)
   if (!isImageName(image) || (file !== undefined && existsSync(file)) || (canBeFile && ARCHIVE.test(image)))
     return undefined
-  const { showFetchProgress } = await import('../host/files/fetch-progress.ts')
-  const shown = showFetchProgress()
+  const { fetchShown } = await import('../host/files/fetch-progress.ts')
+  const options = { architecture, folder: pulledFolder(), policy, signal }
   try {
-    const options = {
-      architecture,
-      folder: pulledFolder(),
-      policy,
-      onProgress: shown.onProgress,
-      ...(signal && { signal }),
-    }
-    const found = await pullImage(image, options)
-    shown.stop('done')
-    return found
+    return await fetchShown(({ onProgress }) => pullImage(image, { ...options, onProgress }))
   } catch (error) {
-    shown.stop('failed')
     if (signal?.aborted === true) throw new CliError('ERR_FETCH', `${image}: the pull was stopped; what has come stays`)
     if (!(error instanceof OciError)) throw error
     const kept = policy === 'never' ? ' (--pull never)' : ''

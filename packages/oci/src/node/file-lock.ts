@@ -12,6 +12,7 @@ const [AWAY_MS, STOPPED_MS] = [60_000, 600_000]
 
 /** Options of {@link withFileLock}. */
 export interface FileLockOptions {
+  /** Ends the wait for the lock. */
   readonly signal?: AbortSignal | undefined
   /** Called once if another process has the lock. */
   readonly waits?: () => void
@@ -47,8 +48,8 @@ export async function withFileLock<T>(path: string, work: () => Promise<T>, opti
   }
 }
 
-/** Does work unless another process has the lock. @returns whether the work is done */
-export async function tryFileLock(path: string, work: () => Promise<void>): Promise<boolean> {
+/** Does work unless another process has the lock. */
+export async function tryFileLock(path: string, work: () => Promise<void>): Promise<void> {
   const held = new Error('another process has the lock')
   const waits = (): void => {
     throw held
@@ -57,9 +58,7 @@ export async function tryFileLock(path: string, work: () => Promise<void>): Prom
     await withFileLock(path, work, { waits })
   } catch (error) {
     if (error !== held) throw error
-    return false
   }
-  return true
 }
 
 async function create(path: string, text: string): Promise<boolean> {

@@ -67,17 +67,15 @@ export class LayerCache implements LayerStore {
       if (tar !== undefined) return { tar, entries: entriesOf(index) }
     }
     const file = await layer.open()
-    let isKept = false
     try {
       const compression = await layer.compression(file)
-      if (compression === 'none') {
-        const entries = await this.#inPlace(layer, file, index, limits)
-        isKept = true
-        return { tar: file, entries }
-      }
-      return await this.#unpack(layer, { file, compression }, limits)
-    } finally {
-      if (!isKept) await file.close()
+      if (compression === 'none') return { tar: file, entries: await this.#inPlace(layer, file, index, limits) }
+      const unpacked = await this.#unpack(layer, { file, compression }, limits)
+      await file.close()
+      return unpacked
+    } catch (error) {
+      await file.close()
+      throw error
     }
   }
 
@@ -113,19 +111,15 @@ export class LayerCache implements LayerStore {
     index: Index | undefined,
     limits: ImageLimits,
   ): Promise<readonly TarEntry[]> {
-    const { stamp } = file
-    if (index !== undefined && stamp !== undefined && index.stamps.includes(stamp) && index.bytes === file.size)
+    const { stamp, size } = file
+    if (index !== undefined && stamp !== undefined && index.stamps.includes(stamp) && index.bytes === size)
       return entriesOf(index)
-    if (file.size > limits.layerBytes)
-      throw new OciError(
-        'ERR_LIMIT',
-        layer.name,
-        `a layer of ${file.size} bytes; at most ${limits.layerBytes} are read`,
-      )
+    if (size > limits.layerBytes)
+      throw new OciError('ERR_LIMIT', layer.name, `a layer of ${size} bytes; at most ${limits.layerBytes} are read`)
     await checkFile(file, layer.diffId)
     const entries = await readTar(file, limits)
     const stamps = [...(stamp === undefined ? [] : [stamp]), ...(index?.stamps ?? [])].slice(0, MOST_STAMPS)
-    await this.#write(layer, { bytes: file.size, stamps }, entries)
+    await this.#write(layer, { bytes: size, stamps }, entries)
     return entries
   }
 
@@ -202,12 +196,12 @@ export async function removeOldest(folder: string, { mostBytes, stays = () => fa
     const isAbandoned = file.isNew && Date.now() - file.time > ABANDONED_MS
     if (file.isNew ? !isAbandoned : bytes <= mostBytes || stays(file)) continue
     // A process that has the file open can still read it.
-    const remove = (): Promise<void> => rm(path, { force: true })
+    const remove = async (): Promise<void> => {
+      await rm(path, { force: true })
+      bytes -= file.bytes
+    }
     // A process may be fetching the rest.
-    const lock = path.endsWith('.part') ? path.replace(/part$/, 'lock') : undefined
-    if (lock === undefined) await remove()
-    else if (!(await tryFileLock(lock, remove))) continue
-    bytes -= file.bytes
+    await (path.endsWith('.part') ? tryFileLock(path.replace(/part$/, 'lock'), remove) : remove())
   }
   return all - bytes
 }

@@ -3,7 +3,7 @@ import { DEFAULT_LIMITS, type ImageFiles, type OciImage, OciError, openImage, ty
 import { archiveFiles } from '../archive-files.ts'
 import { namesIn } from '../manifests.ts'
 import { LayerCache, type LayerCacheOptions } from './layer-cache.ts'
-import { codeOf, localFolder, openLocalFile } from './local-files.ts'
+import { localFolder, openLocalFile } from './local-files.ts'
 
 /** Options of {@link openImageFile}. */
 export interface OpenImageFileOptions extends Omit<OpenImageOptions, 'layers'> {
@@ -38,12 +38,8 @@ export async function imageNames(path: string): Promise<readonly string[]> {
 }
 
 async function filesOf(path: string, { limits }: Pick<OpenImageFileOptions, 'limits'>): Promise<ImageFiles> {
-  try {
-    if ((await stat(path)).isDirectory()) return localFolder(path)
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') throw new OciError('ERR_MISSING', path, 'there is no such file or folder')
-    throw error
-  }
+  const state = await stat(path).catch(() => undefined)
+  if (state?.isDirectory() === true) return localFolder(path)
   const archive = await openLocalFile(path)
   if (archive === undefined) throw new OciError('ERR_MISSING', path, 'there is no such file or folder')
   try {

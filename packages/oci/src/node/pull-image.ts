@@ -18,7 +18,7 @@ import { checkFile } from './unpack.ts'
 export type PullPolicy = 'always' | 'missing' | 'never'
 
 /** Options of {@link pullImage}. */
-export interface PullOptions extends Partial<Pick<RegistryOptions, 'fetch' | 'signal' | 'stallMs' | 'pauseMs'>> {
+export interface PullOptions extends Partial<Pick<RegistryOptions, 'fetch' | 'stallMs' | 'pauseMs'>> {
   /** GOARCH's name of the processor: `amd64`, `arm64`. */
   readonly architecture: string
   /** The folder of pulled images, created if absent. */
@@ -29,6 +29,8 @@ export interface PullOptions extends Partial<Pick<RegistryOptions, 'fetch' | 'si
   readonly mostBytes?: number
   /** Called with a fraction from 0 to 1, and the name of the image. */
   readonly onProgress?: ((fraction: number, name: string) => void) | undefined
+  /** Ends the pull. */
+  readonly signal?: AbortSignal | undefined
   /** Default: the credentials of docker's configuration. */
   readonly credentials?: (domain: string) => Promise<Credentials>
 }

@@ -37,7 +37,6 @@ export interface RegistryOptions {
 type Headers = Readonly<Record<string, string>>
 type Use<T> = (response: Response, parts: AsyncIterable<Uint8Array>) => Promise<T>
 
-const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308]
 const MOST_REDIRECTS = 10
 /** Tries in a row without a byte, and all tries for a blob. */
 const MOST_FAILED = 4
@@ -182,7 +181,7 @@ export class RegistryClient {
         signal: AbortSignal.any([signal, stop.signal]),
       }).catch(failed)
       const to = response.headers.get('location')
-      if (!REDIRECTS.includes(response.status) || to === null) return await use(response, parts(response))
+      if (Math.floor(response.status / 100) !== 3 || to === null) return await use(response, parts(response))
       const next = URL.canParse(to, url) ? new URL(to, url) : undefined
       if (next === undefined || hops === MOST_REDIRECTS || !isSafe(next))
         throw this.#error('ERR_NETWORK', `${at.host} redirects to ${shown(next?.origin ?? to)}, which is not followed`)

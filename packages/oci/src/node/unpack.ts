@@ -56,7 +56,7 @@ export async function unpackLayer(
         for await (const part of source) {
           if (bytes + part.length > most) throw tooLarge(layer.name, most)
           hash.update(part)
-          await writeAll(target, part, bytes)
+          await target.appendFile(part)
           bytes += part.length
         }
       },
@@ -71,12 +71,6 @@ export async function unpackLayer(
   if (digest !== undefined && packed !== digest.hex) throw wrongDigest(layer.name, digest.hex, packed)
   const found = hash.digest('hex')
   if (found !== diffId.hex) throw wrongDigest(layer.name, diffId.hex, found)
-}
-
-async function writeAll(target: Awaited<ReturnType<typeof open>>, bytes: Uint8Array, offset: number): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    done += (await target.write(bytes, done, bytes.length - done, offset + done)).bytesWritten
-  }
 }
 
 /** Whether zlib has refused the data. */
