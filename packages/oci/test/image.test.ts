@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { type OciImage, OciError } from '@retrap/oci'
 import { openImageFile, type OpenImageFileOptions } from '@retrap/oci/node'
 import { type ImageOptions, savedImage, writeLayout } from '@retrap/tooling/container-images'
-import { contentOf, shareTree } from './share-tree.ts'
+import { contentOf, openedTree, shareTree } from './share-tree.ts'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { writeTar, type Written } from '@retrap/tooling/tar-writer'
 
@@ -36,12 +36,7 @@ const errorOf = (opened: Promise<OciImage>): Promise<string> =>
     (error: unknown) => (error instanceof OciError ? `${error.code} ${error.message}` : String(error)),
   )
 
-async function namesOf(path: string): Promise<string> {
-  const image = await open(path)
-  const names = [...(await shareTree(image.share)).keys()].join(' ')
-  await image.close()
-  return names
-}
+const namesOf = async (path: string): Promise<string> => [...(await openedTree({ path }, cache)).keys()].join(' ')
 
 const HELLO: readonly Written[] = [
   { name: 'etc/', kind: '5', mode: 0o755 },
@@ -243,13 +238,8 @@ describe('the cache', () => {
     await image.close()
     expect(readdirSync(path, { recursive: true })).toHaveLength(before.length - 1)
     // A cache that was damaged is made again, and the layer is asked for.
-    truncateSync(
-      join(
-        own,
-        files.find((name) => name.endsWith('.tar'))!,
-      ),
-      512,
-    )
+    const tar = files.find((name) => name.endsWith('.tar'))!
+    truncateSync(join(own, tar), 512)
     expect(await errorOf(open(path, { cache: { folder: own } }))).toMatch(/^ERR_MISSING/)
   })
 
@@ -266,9 +256,8 @@ describe('the cache', () => {
   test('that cannot be written is told by a sentence', async () => {
     const file = freshFolder()
     writeFileSync(file, '')
-    expect(await errorOf(open(layout([HELLO]), { cache: { folder: file } }))).toBe(
-      `ERR_CACHE ${file}: the cache folder is a file`,
-    )
+    const error = `ERR_CACHE ${file}: the cache folder is a file`
+    expect(await errorOf(open(layout([HELLO]), { cache: { folder: file } }))).toBe(error)
   })
 })
 
@@ -299,69 +288,33 @@ describe('damaged images', () => {
 
   test('a bomb is unpacked up to the limit, and leaves nothing', async () => {
     const path = layout([[{ name: 'zeroes', content: Buffer.alloc(8 << 20) }]], { compression: 'tar+gzip' })
-    expect(await errorOf(open(path, { limits: { layerBytes: 1 << 20 } }))).toMatch(
-      /^ERR_LIMIT .*more than 1048576 bytes/,
-    )
+    const limits = { layerBytes: 1 << 20 }
+    expect(await errorOf(open(path, { limits }))).toMatch(/^ERR_LIMIT .*more than 1048576 bytes/)
     expect(readdirSync(cache).filter((name) => name.startsWith('new-'))).toEqual([])
   })
 
-  test.each<{ given: string; what: 'manifest' | 'index'; change: (value: Json) => object; error: RegExp }>([
-    {
-      given: 'an unknown media type of a layer',
-      what: 'manifest',
-      change: (m) => ({ ...m, layers: m.layers.map((layer) => ({ ...layer, mediaType: 'text/plain' })) }),
-      error: /^ERR_UNSUPPORTED .*'text\/plain'/,
-    },
-    {
-      given: 'an unknown media type of a manifest',
-      what: 'index',
-      change: (i) => ({ manifests: [{ ...i.manifests[0], mediaType: 'a/b' }] }),
-      error: /^ERR_UNSUPPORTED/,
-    },
-    {
-      given: 'a digest that is a path',
-      what: 'index',
-      change: (i) => ({ manifests: [{ ...i.manifests[0], digest: 'sha256:../../x' }] }),
-      error: /^ERR_DAMAGED/,
-    },
-    {
-      given: 'an unknown digest',
-      what: 'index',
-      change: (i) => ({ manifests: [{ ...i.manifests[0], digest: 'md5:00' }] }),
-      error: /^ERR_UNSUPPORTED/,
-    },
-    {
-      given: 'fewer layers than the config has',
-      what: 'manifest',
-      change: (m) => ({ ...m, layers: [] }),
-      error: /^ERR_DAMAGED .*1 layers, and the manifest 0/,
-    },
-    {
-      given: 'an index of nothing',
-      what: 'index',
-      change: () => ({ manifests: [] }),
-      error: /^ERR_MISSING .*it has no image/,
-    },
-    { given: 'an index that is a list', what: 'index', change: () => [], error: /^ERR_DAMAGED/ },
-    {
-      given: '1001 manifests',
-      what: 'index',
-      change: (i) => ({ manifests: Array(1001).fill(i.manifests[0]) }),
-      error: /^ERR_LIMIT/,
-    },
-  ])('$given', async ({ what, change, error }) => {
+  const text = (m: Json) => ({ ...m, layers: m.layers.map((layer) => ({ ...layer, mediaType: 'text/plain' })) })
+  const first = (more: object) => (i: Json) => ({ manifests: [{ ...i.manifests[0], ...more }] })
+  const many = (i: Json) => ({ manifests: Array(1001).fill(i.manifests[0]) })
+  test.each<[string, 'manifest' | 'index', (value: Json) => object, RegExp]>([
+    ['an unknown media type of a layer', 'manifest', text, /^ERR_UNSUPPORTED .*'text\/plain'/],
+    ['an unknown media type of a manifest', 'index', first({ mediaType: 'a/b' }), /^ERR_UNSUPPORTED/],
+    ['a digest that is a path', 'index', first({ digest: 'sha256:../../x' }), /^ERR_DAMAGED/],
+    ['an unknown digest', 'index', first({ digest: 'md5:00' }), /^ERR_UNSUPPORTED/],
+    ['fewer layers', 'manifest', (m) => ({ ...m, layers: [] }), /^ERR_DAMAGED .*1 layers, and the manifest 0/],
+    ['an index of nothing', 'index', () => ({ manifests: [] }), /^ERR_MISSING .*it has no image/],
+    ['an index that is a list', 'index', () => [], /^ERR_DAMAGED/],
+    ['1001 manifests', 'index', many, /^ERR_LIMIT/],
+  ])('%s', async (_, what, change, error) => {
     const path = writeLayout(freshFolder(), [writeTar(HELLO)], {}, (which, value) =>
       which === what ? change(value as Json) : value,
     )
     expect(await errorOf(open(path))).toMatch(error)
   })
 
-  test.each([
-    { layers: 'as they are', compression: 'tar' },
-    { layers: 'compressed', compression: 'tar+gzip' },
-  ] as const)(
-    'limits hold over all layers together, $layers, whether the cache has them or not',
-    async ({ compression }) => {
+  test.each(['tar', 'tar+gzip'] as const)(
+    'limits hold over all layers together, of %s, whether the cache has them or not',
+    async (compression) => {
       const layers: readonly (readonly Written[])[] = [
         [{ name: 'a' }, { name: 'hard', kind: '1', link: 'a' }, { name: 'soft', kind: '2', link: 'a' }],
         [{ name: '.wh.a' }, { name: 'deep/er/b' }, { name: 'hard' }, { name: '.wh.absent' }],
@@ -380,11 +333,8 @@ describe('damaged images', () => {
           const folder = `${cache}-${compression}-${state}-${key}`
           const openIn = (limits: object) => open(path, { cache: { folder }, limits })
           if (state === 'warm') await (await openIn({})).close()
-          expect([key, state, await errorOf(openIn({ ...exact, [key]: exact[key] - 1 }))]).toEqual([
-            key,
-            state,
-            expect.stringMatching(/^ERR_LIMIT/),
-          ])
+          const error = await errorOf(openIn({ ...exact, [key]: exact[key] - 1 }))
+          expect(error, `${key} ${state}`).toMatch(/^ERR_LIMIT/)
           await (await openIn(exact)).close()
         }
     },

@@ -8,7 +8,7 @@ import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { openImageFile } from '@retrap/oci/node'
 import { writeLayout } from '@retrap/tooling/container-images'
-import { folderTree, shareTree } from './share-tree.ts'
+import { folderTree, openedTree, shareTree } from './share-tree.ts'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { writeTar, type Written } from '@retrap/tooling/tar-writer'
 
@@ -92,13 +92,7 @@ describe.skipIf(!hasUmoci)(`random layers${skipNote(hasUmoci, 'umoci')}`, () => 
         )
         const bundle = join(folder, `bundle-${count}`)
         const theirs = unpacked(image, bundle)
-        const ours = await openImageFile(image, { architecture: 'amd64', cache: { folder: join(folder, 'cache') } })
-          .then(async (opened) => {
-            const tree = await shareTree(opened.share)
-            await opened.close()
-            return tree
-          })
-          .catch((error: unknown) => String(error))
+        const ours = await openedTree({ path: image }, join(folder, 'cache')).catch(String)
         rmSync(image, { recursive: true })
         rmSync(bundle, { recursive: true, force: true })
         if (typeof theirs === 'string' || typeof ours === 'string') {

@@ -3,24 +3,16 @@ import { createServer, type IncomingMessage } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { OciError } from '@retrap/oci'
-import {
-  isImageName,
-  openImageFile,
-  prunePulledImages,
-  type PulledImage,
-  pulledImages,
-  pullImage,
-  type PullOptions,
-} from '@retrap/oci/node'
+import { isImageName, prunePulledImages, pulledImages, pullImage, type PullOptions } from '@retrap/oci/node'
 import { authority, devices } from '@retrap/tooling/certificates'
 import { type ImageOptions, sha256, writeLayout } from '@retrap/tooling/container-images'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { writeTar } from '@retrap/tooling/tar-writer'
 import { proxyFetch, proxyFor } from '../src/node/proxy-fetch.ts'
 import { FakeRegistry } from './fake-registry.ts'
-import { shareTree } from './share-tree.ts'
+import { openedTree } from './share-tree.ts'
 
 const folder = temporaryFolder('oci-registry')
 let count = 0
@@ -41,20 +33,16 @@ afterEach(() => registry.stop())
 const pull = (options: Partial<PullOptions> = {}, name = 'a/b:1') =>
   pullImage(`${registry.host}/${name}`, { architecture: 'amd64', folder: cache, pauseMs: 1, ...options })
 
-async function textOf(pulled: Promise<PulledImage>): Promise<string | undefined> {
-  const { path, architecture } = await pulled
-  const image = await openImageFile(path, { architecture, cache: { folder: join(cache, 'layers') } })
-  const tree = await shareTree(image.share)
-  await image.close()
-  return tree.get('text')?.content
-}
-
-const errorOf = (done: Promise<unknown>): Promise<string> =>
-  done.then(
-    () => 'none',
+/** The text in an image, or the error of its pull. */
+const pulled = (options: Partial<PullOptions> = {}, name?: string): Promise<string | undefined> =>
+  pull(options, name).then(
+    async (image) => (await openedTree(image, join(cache, 'layers'))).get('text')?.content,
     (error: unknown) =>
       error instanceof OciError ? `${error.code} ${error.message.replaceAll(registry.host, 'HOST')}` : `${error}`,
   )
+
+const leftIn = (path: string, end: string): readonly string[] =>
+  readdirSync(path, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith(end))
 
 /** Answers requests whose paths have a text. */
 const answer = (text: string, status: number, headers: Record<string, string> = {}, body = ''): void => {
@@ -71,32 +59,29 @@ test('names are those of docker; a path is none', () => {
     '[::1]:5000/a:t',
     `a:1@sha256:${hex}`,
   ]
-  expect(names.filter((name) => !isImageName(name))).toEqual([])
   const others = ['./a', '/a', 'A.tar', 'a//b', 'a@b', hex, '', 'a:b:c', `a@sha256:${hex}0`, '-a/b', 'a'.repeat(256)]
-  expect(others.filter((name) => isImageName(name))).toEqual([])
+  expect([...names, ...others].filter(isImageName)).toEqual(names)
 })
 
 describe('an image', () => {
   test('is pulled once, kept as a layout, and named by its digest', async () => {
     const told: number[] = []
     const image = await pull({ onProgress: (fraction) => told.push(fraction) })
-    expect([await textOf(pull()), told.at(-1), image.name]).toEqual(['one', 1, `${registry.host}/a/b:1`])
+    expect([await pulled(), told.at(-1), image.name]).toEqual(['one', 1, `${registry.host}/a/b:1`])
     registry.stop()
     expect(await pull()).toMatchObject({ digest: image.digest })
     expect(await pulledImages(cache)).toMatchObject([{ name: image.name, architecture: 'amd64' }])
     expect(await prunePulledImages(cache)).toBeGreaterThan(300_000)
     expect(await pulledImages(cache)).toEqual([])
-    expect(await errorOf(pull({ policy: 'never' }))).toMatch(/^ERR_MISSING HOST\/a\/b:1: it is not kept/)
-    expect(await errorOf(pull())).toMatch(/^ERR_NETWORK HOST\/a\/b:1: HOST cannot be reached: .*ECONNREFUSED/)
+    expect(await pulled({ policy: 'never' })).toMatch(/^ERR_MISSING HOST\/a\/b:1: it is not kept/)
+    expect(await pulled()).toMatch(/^ERR_NETWORK HOST\/a\/b:1: HOST cannot be reached: .*ECONNREFUSED/)
   })
 
   test('of a tag that moves is the old one until it is always pulled; a digest stays', async () => {
     const first = await pull()
     registry.tags.set('old', registry.tags.get('1')!).set('1', layout('two'))
-    expect(await textOf(pull())).toBe('one')
-    expect(await textOf(pull({ policy: 'always' }))).toBe('two')
-    expect(await textOf(pull())).toBe('two')
-    expect(await textOf(pull({}, `a/b@${first.digest}`))).toBe('one')
+    expect([await pulled(), await pulled({ policy: 'always' }), await pulled()]).toEqual(['one', 'two', 'two'])
+    expect(await pulled({}, `a/b@${first.digest}`)).toBe('one')
   })
 
   test.each(['missing', 'always'] as const)('that twenty pull at once comes once (%s)', async (policy) => {
@@ -105,87 +90,82 @@ describe('an image', () => {
     expect(registry.seen).toHaveLength(new Set(registry.seen).size)
   })
 
-  test('comes out of an index by its platform, with a variant that a machine has', async () => {
+  test('comes out of an index by its platform, with the best variant that a machine has', async () => {
     const write = (...platforms: readonly string[]): void => {
       const manifests = platforms.map((text) => {
-        const [os, architecture, variant] = text.split('/')
+        const [os, architecture, variant, artifactType] = text.split('/')
         const path = layout(text, { architecture: architecture!, compression: 'tar+zstd' })
         registry.tags.set(path, path)
         const [one] = JSON.parse(readFileSync(join(path, 'index.json'), 'utf8')).manifests
-        return { ...one, platform: { os, architecture, variant } }
+        return { ...one, platform: { os, architecture, variant }, artifactType }
       })
       const type = 'application/vnd.docker.distribution.manifest.list.v2+json'
       answer('/manifests/1', 200, { 'content-type': type }, JSON.stringify({ manifests }))
     }
-    write('unknown/unknown', 'linux/arm/v7', 'linux/amd64/v1', 'linux/arm64/v8')
-    expect(await textOf(pull())).toBe('linux/amd64/v1')
-    expect(await textOf(pull({ architecture: 'arm64' }))).toBe('linux/arm64/v8')
-    write('unknown/unknown', 'linux/arm/v7')
-    expect(await errorOf(pull({ policy: 'always' }))).toMatch(
-      /: it has no image for linux\/amd64, only for linux\/arm\/v7$/,
-    )
+    write('unknown/unknown', 'linux/amd64//sbom', 'linux/arm/v7', 'linux/amd64/v2', 'linux/amd64/v1', 'linux/arm64/v8')
+    expect([await pulled(), registry.seen.length]).toEqual(['linux/amd64/v1', 5])
+    expect(await pulled({ architecture: 'arm64' })).toBe('linux/arm64/v8')
+    write('unknown/unknown', 'linux/arm/v7', 'linux/amd64/v4')
+    const others = 'only for linux/arm/v7, linux/amd64/v4'
+    expect(await pulled({ policy: 'always' })).toMatch(`: it has no image for linux/amd64, ${others}`)
     registry.tags.set('2', layout('arm', { architecture: 'arm64' }))
-    expect(await errorOf(pull({}, 'a/b:2'))).toBe(
-      'ERR_PLATFORM HOST/a/b:2: it has no image for linux/amd64, only for linux/arm64',
-    )
+    const reason = 'it has no image for linux/amd64, only for linux/arm64'
+    expect(await pulled({}, 'a/b:2')).toBe(`ERR_PLATFORM HOST/a/b:2: ${reason}`)
   })
 })
 
 describe('a download', () => {
   test('goes on where its connection was cut, also in a later pull', async () => {
     registry.cut = { bytes: 50_000, times: 3 }
-    expect(await textOf(pull())).toBe('one')
-    expect(registry.seen).toHaveLength(4 + 3)
+    expect([await pulled(), registry.seen.length]).toEqual(['one', 4 + 3])
     await prunePulledImages(cache)
     registry.cut = { bytes: 1000, times: Infinity }
-    expect(await errorOf(pull())).toMatch(/^ERR_NETWORK .*HOST cannot be reached/)
+    expect(await pulled()).toMatch(/^ERR_NETWORK .*HOST cannot be reached/)
     registry.cut.times = 0
-    expect(await textOf(pull())).toBe('one')
+    registry.seen.length = 0
+    expect(await pulled()).toBe('one')
+    registry.tags.set('1', layout('two', { compression: 'tar+gzip' }))
   })
 
   const blob = `/blobs/sha256:${sha256(base)}`
-  const zeroes = `sha256:${'0'.repeat(64)}`
+  const other = (bytes: number) => 'x'.repeat(base.length + bytes)
+  const zeroes = { 'docker-content-digest': `sha256:${'0'.repeat(64)}` }
   const limit = { 'retry-after': '300', 'ratelimit-limit': '100;w=21600' }
-  test.each<[string, string, number, Record<string, string>, RegExp, string?]>([
-    [
-      'a layer of other bytes',
-      blob,
-      200,
-      {},
-      /^ERR_DIGEST HOST.*sha256:\w{64}: its digest is/,
-      'x'.repeat(base.length),
-    ],
-    ['a layer that is too long', blob, 200, {}, /^ERR_DIGEST .* has more than \d+ bytes/, 'x'.repeat(base.length + 1)],
-    ['a layer that is absent', blob, 404, {}, /^ERR_MISSING .*HOST has no blob sha256:\w+ of a\/b$/],
-    ['a server that is busy', blob, 503, {}, /^ERR_NETWORK .*: HOST answers with status 503: try again later$/],
-    ['a tag that is not there', '/1', 404, {}, /^ERR_MISSING HOST\/a\/b:1: HOST has no tag '1' of a\/b$/],
-    ['a limit', '/1', 429, limit, /^ERR_RATE .* than 100 in 6 hours: try again in 300 s, or docker login HOST$/],
-    ['another manifest', '/1', 200, { 'docker-content-digest': zeroes }, /^ERR_DIGEST HOST\/a\/b:1: its digest is/],
-    ['no manifest', '/1', 200, { 'content-type': 'a/b' }, /^ERR_UNSUPPORTED .*: the media type 'a\/b' is not known$/],
-    ['a way without TLS', '/1', 302, { location: 'http://x.org/' }, /HOST redirects to http:\/\/x.org, which is not/],
+  test.each<[string, number, Record<string, string>, RegExp, string?]>([
+    [blob, 200, {}, /^ERR_DIGEST HOST.*sha256:\w{64}: its digest is/, other(0)],
+    [blob, 200, {}, /^ERR_DIGEST .* has more than \d+ bytes/, other(1)],
+    [blob, 404, {}, /^ERR_MISSING .*HOST has no blob sha256:\w+ of a\/b$/],
+    [blob, 503, {}, /^ERR_NETWORK .*: HOST answers with status 503: try again later$/],
+    ['/1', 404, {}, /^ERR_MISSING HOST\/a\/b:1: HOST has no tag '1' of a\/b$/],
+    ['/1', 429, limit, /^ERR_RATE .* than 100 in 6 hours: try again in 300 s, or docker login HOST$/],
+    ['/1', 200, zeroes, /^ERR_DIGEST HOST\/a\/b:1: its digest is/],
+    ['/1', 200, { 'content-type': 'a/b' }, /^ERR_UNSUPPORTED .*: the media type 'a\/b' is not known$/],
+    ['/1', 302, { location: 'http://x.org/' }, /HOST redirects to http:\/\/x.org, which is not/],
   ])(
-    'ends by a sentence for %s, and the next one is complete',
-    async (_, path, status, headers, error, body = '{}') => {
+    'of %s answered with %i %o ends by %s, and the next one is complete',
+    async (path, status, headers, error, body = '{}') => {
       answer(path, status, headers, body)
-      expect(await errorOf(pull())).toMatch(error)
+      expect(await pulled()).toMatch(error)
       registry.fault = () => false
-      expect(await textOf(pull())).toBe('one')
+      expect(await pulled()).toBe('one')
     },
   )
 
   test('that brings nothing is given up, and one that is stopped ends', async () => {
-    registry.fault = ({ url = '' }) => url.includes('/blobs/')
-    expect(await errorOf(pull({ stallMs: 20 }))).toMatch(/^ERR_NETWORK .*nothing came for 0.02 s/)
+    registry.fault = ({ url = '' }) => url.includes(blob)
+    expect(await pulled({ stallMs: 20 })).toMatch(/^ERR_NETWORK .*nothing came for 0.02 s/)
     const stop = new AbortController()
     setTimeout(() => stop.abort(new Error('enough')), 50)
-    expect(await errorOf(pull({ signal: stop.signal }))).toBe('Error: enough')
-    expect(readdirSync(cache, { recursive: true }).filter((name) => String(name).endsWith('lock'))).toEqual([])
+    expect(await pulled({ signal: stop.signal })).toBe('Error: enough')
+    expect(leftIn(cache, 'lock')).toEqual([])
+    await prunePulledImages(cache)
+    expect(leftIn(cache, '.part')).toEqual([])
   })
 
   test('waits as long as a busy server asks, if that is short', async () => {
     let refused = 0
     registry.fault = (_, response) => refused++ === 0 && !!response.writeHead(429, { 'retry-after': '0' }).end()
-    expect(await textOf(pull())).toBe('one')
+    expect(await pulled()).toBe('one')
   })
 
   test('takes a layer from another server, which is told no token', async () => {
@@ -197,8 +177,7 @@ describe('a download', () => {
       const location = `http://${other.host}${request.url}`
       return request.url!.includes('/blobs/') ? !!response.writeHead(307, { location }).end() : fault(request, response)
     }
-    expect(await textOf(pull())).toBe('one')
-    expect([other.seen.length, other.seen.filter((line) => line.endsWith('+'))]).toEqual([3, []])
+    expect([await pulled(), other.seen.length, other.seen.join().includes('+')]).toEqual(['one', 3, false])
     other.stop()
   })
 })
@@ -222,44 +201,32 @@ describe('a login', () => {
   })
 
   test.each([
-    ['auths', { auths: { 'https://HOST/v1/': { auth: basic } } }, 'none'],
-    ['credHelpers', { credHelpers: { HOST: 'fake' }, credsStore: 'absent' }, 'none'],
-    ['credsStore', { credsStore: 'fake' }, 'none'],
-    [
-      'an identity token',
-      { auths: { HOST: { identitytoken: 'me' } } },
-      /HOST refuses docker's login for a\/b: docker login/,
-    ],
-    [
-      'an absent program',
-      { credsStore: 'absent' },
-      /wants a login.* docker-credential-absent, which .* is not on PATH$/,
-    ],
-  ])("is that of docker's configuration: %s", async (_, config, error) => {
+    ['auths', { auths: { 'https://HOST/v1/': { auth: basic } } }, 'one'],
+    ['credHelpers', { credHelpers: { HOST: 'fake' }, credsStore: 'absent' }, 'one'],
+    ['credsStore', { credsStore: 'fake' }, 'one'],
+    ['an identity token', { auths: { HOST: { identitytoken: 'me' } } }, /HOST refuses docker's login for a\/b: docker/],
+    ['an absent program', { credsStore: 'absent' }, /wants a login.* docker-credential-absent, .* is not on PATH$/],
+  ])("is that of docker's configuration: %s", async (_, config, seen) => {
     const docker = fresh()
     mkdirSync(docker)
     writeFileSync(join(docker, 'config.json'), JSON.stringify(config).replaceAll('HOST', registry.host))
     const helper = `#!/bin/sh\n[ "$1 $(cat)" = "get ${registry.host}" ] && echo '{"Username":"me","Secret":"password"}'`
     writeFileSync(join(docker, 'docker-credential-fake'), helper)
     chmodSync(join(docker, 'docker-credential-fake'), 0o755)
-    const before = process.env
-    process.env = { ...before, DOCKER_CONFIG: docker, PATH: `${docker}:${before['PATH']}` }
-    try {
-      const isKnown = (text = '') => text === `Basic ${basic}` || text === 'application/x-www-form-urlencoded'
-      registry.wantToken(({ headers }) =>
-        isKnown(headers.authorization ?? headers['content-type']) ? 'token' : undefined,
-      )
-      expect(await errorOf(pull())).toMatch('absent' in config ? error : /^none$|absent/)
-      Object.assign(registry, { challenge: 'Basic realm="fake"', wanted: `Basic ${basic}` })
-      expect(await errorOf(pull({ policy: 'always' }))).toMatch(error)
-    } finally {
-      process.env = before
-    }
+    vi.stubEnv('DOCKER_CONFIG', docker).stubEnv('PATH', `${docker}:${process.env['PATH']}`)
+    const isKnown = (text = '') => text === `Basic ${basic}` || text === 'application/x-www-form-urlencoded'
+    registry.wantToken(({ headers }) =>
+      isKnown(headers.authorization ?? headers['content-type']) ? 'token' : undefined,
+    )
+    expect(await pulled()).toMatch('absent' in config ? seen : /^one$|absent/)
+    Object.assign(registry, { challenge: 'Basic realm="fake"', wanted: `Basic ${basic}` })
+    expect(await pulled({ policy: 'always' })).toMatch(seen)
+    vi.unstubAllEnvs()
   })
 
   test('that is missing or refused is told without its words', async () => {
     registry.wantToken(() => undefined)
-    const tell = (credentials: object): Promise<string> => errorOf(pull({ credentials: async () => credentials }))
+    const tell = (credentials: object) => pulled({ credentials: async () => credentials })
     expect(await tell({})).toBe('ERR_ACCESS HOST/a/b:1: HOST has no a/b, or wants a login for it: docker login HOST')
     expect(await tell({ basic })).toBe(`ERR_ACCESS HOST/a/b:1: HOST refuses docker's login for a/b: docker login HOST`)
     registry.wantToken(() => 'sp ace\u0001d')
@@ -272,9 +239,8 @@ test('a proxy is that of the environment', async () => {
   const proxy = createServer().on('connect', ({ url, headers }: IncomingMessage, socket: Socket) => {
     seen.push(`${url} ${headers['proxy-authorization']} ${headers.authorization}`)
     if (url !== 'devices.test:443') return void socket.end('HTTP/1.1 403 Forbidden\r\n\r\n')
-    const through = connect((server.address() as AddressInfo).port, '127.0.0.1')
     socket.write('HTTP/1.1 200 OK\r\n\r\n')
-    through.pipe(socket).pipe(through)
+    socket.pipe(connect((server.address() as AddressInfo).port, '127.0.0.1')).pipe(socket)
   })
   const server = createTlsServer(devices, ({ headers }, response) => {
     response.writeHead(404, { 'x-got': headers.accept }).end('by tls')

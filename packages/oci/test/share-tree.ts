@@ -1,6 +1,7 @@
 // A share or a folder as lines of text, to be compared.
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import { openImageFile } from '@retrap/oci/node'
 import type { Share, ShareNode } from '@retrap/virtio/p9'
 
 const S_IFMT = 0o170000
@@ -32,6 +33,14 @@ export async function contentOf(node: ShareNode): Promise<Buffer> {
   return bytes.subarray(0, count)
 }
 
+/** @param contents - of a file or a link */
+function seenOf(mode: number, links: number, seconds: number, contents: string | undefined): Seen {
+  const kind = KINDS[mode & S_IFMT] ?? '?'
+  const times = kind === 'directory' ? {} : { links, seconds }
+  const content = contents === undefined ? {} : { content: contents }
+  return { kind, mode: kind === 'link' ? 0 : mode & 0o7777, ...times, ...content }
+}
+
 /** All files of a share by path. */
 export async function shareTree(share: Share): Promise<Map<string, Seen>> {
   const seen = new Map<string, Seen>()
@@ -39,41 +48,38 @@ export async function shareTree(share: Share): Promise<Map<string, Seen>> {
     for (const name of (await node.list()).toSorted()) {
       const child = await node.child(name)
       const { mode, links, modifiedNs } = await child.stat()
-      const kind = KINDS[mode & S_IFMT] ?? '?'
-      const at = path === '' ? name : `${path}/${name}`
-      seen.set(at, {
-        kind,
-        mode: kind === 'link' ? 0 : mode & 0o7777,
-        ...(kind !== 'directory' && { links, seconds: Number(modifiedNs / 1_000_000_000n) }),
-        ...(kind === 'file' && { content: (await contentOf(child)).toString('latin1') }),
-        ...(kind === 'link' && { content: await node.readLink(name) }),
-      })
-      if (kind === 'directory') await visit(child, at)
+      const kind = KINDS[mode & S_IFMT]
+      const file = kind === 'file' ? (await contentOf(child)).toString('latin1') : undefined
+      const content = kind === 'link' ? await node.readLink(name) : file
+      seen.set(path + name, seenOf(mode, links, Number(modifiedNs / 1_000_000_000n), content))
+      if (kind === 'directory') await visit(child, `${path}${name}/`)
     }
   }
   await visit(await share.root(), '')
   return seen
 }
 
-/** All files of a folder by path. */
-export function folderTree(folder: string): Map<string, Seen> {
-  const seen = new Map<string, Seen>()
-  const visit = (path: string): void => {
-    for (const name of readdirSync(join(folder, path)).toSorted()) {
-      const at = path === '' ? name : `${path}/${name}`
-      const full = join(folder, at)
-      const { mode, nlink: links, mtimeMs } = lstatSync(full)
-      const kind = KINDS[mode & S_IFMT] ?? '?'
-      seen.set(at, {
-        kind,
-        mode: kind === 'link' ? 0 : mode & 0o7777,
-        ...(kind !== 'directory' && { links, seconds: Math.floor(mtimeMs / 1000) }),
-        ...(kind === 'file' && { content: readFileSync(full, 'latin1') }),
-        ...(kind === 'link' && { content: readlinkSync(full) }),
-      })
-      if (kind === 'directory') visit(at)
-    }
+/** Opens an image of this host for its files by path. @param cache - of layers */
+export async function openedTree(
+  image: { path: string; architecture?: string },
+  cache: string,
+): Promise<Map<string, Seen>> {
+  const { path, architecture = 'amd64' } = image
+  const opened = await openImageFile(path, { architecture, cache: { folder: cache } })
+  const tree = await shareTree(opened.share)
+  await opened.close()
+  return tree
+}
+
+/** All files of a folder by path. Node's recursive readdir follows links. */
+export function folderTree(folder: string, path = '', seen: Map<string, Seen> = new Map()): Map<string, Seen> {
+  for (const name of readdirSync(join(folder, path)).toSorted()) {
+    const full = join(folder, path, name)
+    const state = lstatSync(full)
+    const file = state.isFile() ? readFileSync(full, 'latin1') : undefined
+    const content = state.isSymbolicLink() ? readlinkSync(full) : file
+    seen.set(path + name, seenOf(state.mode, state.nlink, Math.floor(state.mtimeMs / 1000), content))
+    if (state.isDirectory()) folderTree(folder, `${path}${name}/`, seen)
   }
-  visit('')
   return seen
 }
