@@ -34,8 +34,7 @@ export class FakeRegistry {
       if (!request.url!.startsWith('/token')) return false
       const given = token(request)
       if (given !== undefined) this.wanted = `Bearer ${given}`
-      response.writeHead(given === undefined ? 401 : 200).end(JSON.stringify({ token: given }))
-      return true
+      return !!response.writeHead(given === undefined ? 401 : 200).end(JSON.stringify({ token: given }))
     }
   }
 
@@ -51,19 +50,15 @@ export class FakeRegistry {
     if (this.wanted !== headers.authorization)
       return void response.writeHead(401, { 'www-authenticate': this.challenge }).end()
     const [, kind, name = ''] = /^\/v2\/.+\/(manifests|blobs)\/(.+)$/.exec(url) ?? []
-    const tagged = this.tags.get(name)
-    const digest: string = tagged
-      ? JSON.parse(readFileSync(join(tagged, 'index.json'), 'utf8')).manifests[0].digest
-      : name
+    const index = this.tags.has(name) ? readFileSync(join(this.tags.get(name)!, 'index.json'), 'utf8') : undefined
+    const digest: string = index === undefined ? name : JSON.parse(index).manifests[0].digest
     const path = [...this.tags.values()].map((one) => join(one, 'blobs', digest.replace(':', '/'))).find(existsSync)
     if (path === undefined) return void response.writeHead(404).end()
     const bytes = readFileSync(path)
     const from = Number(/^bytes=(\d+)-$/.exec(headers.range ?? '')?.[1] ?? 0)
-    response.writeHead(from > 0 ? 206 : 200, {
-      'content-type': kind === 'manifests' ? JSON.parse(String(bytes)).mediaType : 'application/octet-stream',
-      'content-length': bytes.length - from,
-      ...(from > 0 && { 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` }),
-    })
+    if (kind === 'manifests') response.setHeader('content-type', JSON.parse(String(bytes)).mediaType)
+    if (from > 0) response.setHeader('content-range', `bytes ${from}-${bytes.length - 1}/${bytes.length}`)
+    response.writeHead(from > 0 ? 206 : 200, { 'content-length': bytes.length - from })
     const isCut = kind === 'blobs' && bytes.length > 100_000 && this.cut.times-- > 0
     if (isCut) response.write(bytes.subarray(from, from + this.cut.bytes), () => response.destroy())
     else response.end(bytes.subarray(from))

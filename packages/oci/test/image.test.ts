@@ -43,76 +43,43 @@ const HELLO: readonly Written[] = [
   { name: 'etc/motd', content: 'hello' },
 ]
 
-describe('layers (OCI image-spec, layer.md)', () => {
-  const base: readonly Written[] = [
-    { name: 'a/', kind: '5' },
-    { name: 'a/b/', kind: '5' },
-    { name: 'a/b/c/', kind: '5' },
-    { name: 'a/b/c/bar', content: 'bar' },
-  ]
-  test.each<{ given: string; layers: readonly (readonly Written[])[]; names: string }>([
-    {
-      given: 'an opaque whiteout hides what lies below, wherever it stands',
-      layers: [base, [{ name: 'a/b/c/foo' }, { name: 'a/.wh..wh..opq' }]],
-      names: 'a a/b a/b/c a/b/c/foo',
-    },
-    { given: 'a whiteout hides a file of a lower layer', layers: [base, [{ name: 'a/b/.wh.c' }]], names: 'a a/b' },
-    {
-      given: 'a whiteout leaves a file of its own layer',
-      layers: [base, [{ name: 'a/b/x' }, { name: 'a/b/.wh.x' }]],
-      names: 'a a/b a/b/c a/b/c/bar a/b/x',
-    },
-    {
-      given: 'a file takes the place of a directory, and a directory that of a file',
-      layers: [base, [{ name: 'a/b' }], [{ name: 'a/b/', kind: '5' }]],
-      names: 'a a/b',
-    },
-    {
-      given: 'links in the middle of a path are followed within the image',
-      layers: [base, [{ name: 'l', kind: '2', link: '/../a/b' }], [{ name: 'l/new' }, { name: 'l/.wh.c' }]],
-      names: 'a a/b a/b/new l',
-    },
-    {
-      given: 'marks of the file system that whiteouts come from are left out',
-      layers: [base, [{ name: '.wh..wh.aufs' }, { name: '.wh..wh.plnk/', kind: '5' }, { name: '.wh..wh.plnk/1.2' }]],
-      names: 'a a/b a/b/c a/b/c/bar',
-    },
-  ])('$given', async ({ layers, names }) => expect(await namesOf(layout(layers))).toBe(names))
+const files = (...names: readonly string[]): readonly Written[] => names.map((name) => ({ name }))
+const link = (kind: 'hard' | 'soft', name: string, to: string) => ({
+  name,
+  kind: kind === 'hard' ? '1' : '2',
+  link: to,
+})
 
-  test.each<{ given: string; layers: readonly (readonly Written[])[]; error: RegExp }>([
-    {
-      given: 'a hard link to nothing',
-      layers: [[{ name: 'a', kind: '1', link: 'b' }]],
-      error: /^ERR_LINK a: a hard link to 'b'/,
-    },
-    {
-      given: 'a hard link to the file that it replaces',
-      layers: [[{ name: 'a' }, { name: 'b', kind: '1', link: 'a' }], [{ name: 'b', kind: '1', link: 'b' }]],
-      error: /^ERR_LINK b: a hard link to 'b'/,
-    },
-    {
-      given: 'a hard link to a file below the directory that it replaces',
-      layers: [base, [{ name: 'a', kind: '1', link: 'a/b/c/bar' }]],
-      error: /^ERR_LINK a: a hard link to 'a\/b\/c\/bar'/,
-    },
-    {
-      given: 'a hard link to a directory',
-      layers: [base, [{ name: 'x', kind: '1', link: 'a/b' }]],
-      error: /^ERR_LINK x/,
-    },
-    {
-      given: 'a path through a file',
-      layers: [[{ name: 'a' }, { name: 'a/b' }]],
-      error: /^ERR_LINK a\/b: a path through a file/,
-    },
-    {
-      given: 'links that go round',
-      layers: [[{ name: 'a', kind: '2', link: 'b' }, { name: 'b', kind: '2', link: 'a' }, { name: 'a/x' }]],
-      error: /^ERR_LINK a: more than 40 links/,
-    },
-    { given: 'a whiteout of ..', layers: [[{ name: 'a/.wh...' }]], error: /^ERR_NAME a\/\.wh\.\.\.: a whiteout/ },
-    { given: 'a root that is a file', layers: [[{ name: './', kind: '2', link: 'x' }]], error: /^ERR_LINK \// },
-  ])('$given is refused', async ({ layers, error }) => expect(await errorOf(open(layout(layers)))).toMatch(error))
+describe('layers (OCI image-spec, layer.md)', () => {
+  const directories = ['a/', 'a/b/', 'a/b/c/'].map((name) => ({ name, kind: '5' }))
+  const base: readonly Written[] = [...directories, { name: 'a/b/c/bar', content: 'bar' }]
+  const marks = [...files('.wh..wh.aufs'), { name: '.wh..wh.plnk/', kind: '5' }, ...files('.wh..wh.plnk/1.2')]
+  const through = [[link('soft', 'l', '/../a/b')], files('l/new', 'l/.wh.c')]
+  test.each<[string, readonly (readonly Written[])[], string]>([
+    ['an opaque whiteout hides what lies below', [base, files('a/b/c/foo', 'a/.wh..wh..opq')], 'a a/b a/b/c a/b/c/foo'],
+    ['a whiteout hides a file of a lower layer', [base, files('a/b/.wh.c')], 'a a/b'],
+    ['a whiteout leaves a file of its layer', [base, files('a/b/x', 'a/b/.wh.x')], 'a a/b a/b/c a/b/c/bar a/b/x'],
+    ['a file and a directory take places', [base, files('a/b'), [{ name: 'a/b/', kind: '5' }]], 'a a/b'],
+    ['links in a path are followed within the image', [base, ...through], 'a a/b a/b/new l'],
+    ['marks of the file system of whiteouts are left out', [base, marks], 'a a/b a/b/c a/b/c/bar'],
+  ])('%s', async (_, layers, names) => expect(await namesOf(layout(layers))).toBe(names))
+
+  const own = [[...files('a'), link('hard', 'b', 'a')], [link('hard', 'b', 'b')]]
+  const round = [link('soft', 'a', 'b'), link('soft', 'b', 'a'), ...files('a/x')]
+  test.each<[string, readonly (readonly Written[])[], RegExp]>([
+    ['a hard link to nothing', [[link('hard', 'a', 'b')]], /^ERR_LINK a: a hard link to 'b'/],
+    ['a hard link to the file that it replaces', own, /^ERR_LINK b: a hard link to 'b'/],
+    [
+      'a hard link below itself',
+      [base, [link('hard', 'a', 'a/b/c/bar')]],
+      /^ERR_LINK a: a hard link to 'a\/b\/c\/bar'/,
+    ],
+    ['a hard link to a directory', [base, [link('hard', 'x', 'a/b')]], /^ERR_LINK x/],
+    ['a path through a file', [files('a', 'a/b')], /^ERR_LINK a\/b: a path through a file/],
+    ['links that go round', [round], /^ERR_LINK a: more than 40 links/],
+    ['a whiteout of ..', [files('a/.wh...')], /^ERR_NAME a\/\.wh\.\.\.: a whiteout/],
+    ['a root that is a file', [[link('soft', './', 'x')]], /^ERR_LINK \//],
+  ])('%s is refused', async (_, layers, error) => expect(await errorOf(open(layout(layers)))).toMatch(error))
 
   test('hard links of several layers are one file, which lives as long as a name does', async () => {
     const image = await open(
@@ -126,40 +93,18 @@ describe('layers (OCI image-spec, layer.md)', () => {
   })
 
   test('owners, modes, times and devices are those of the archive, and nothing can be changed', async () => {
-    const image = await open(
-      layout([
-        [
-          {
-            name: 'su',
-            mode: 0o4755,
-            uid: 1000,
-            gid: 70_000,
-            content: 'x',
-            pax: { mtime: '12.5', 'SCHILY.xattr.user.a': 'b' },
-          },
-          { name: 'null', kind: '3', mode: 0o666, device: [1, 3] },
-        ],
-      ]),
-    )
+    const pax = { mtime: '12.5', 'SCHILY.xattr.user.a': 'b' }
+    const owned = { name: 'su', mode: 0o4755, uid: 1000, gid: 70_000, content: 'x', pax }
+    const image = await open(layout([[owned, { name: 'null', kind: '3', mode: 0o666, device: [1, 3] }]]))
     const root = await image.share.root()
-    expect(await (await root.child('su')).stat()).toMatchObject({
-      mode: 0o104755,
-      uid: 1000,
-      gid: 70_000,
-      size: 1,
-      links: 1,
-      modifiedNs: 12_500_000_000n,
-    })
-    const node = await root.child('null')
+    const [su, node] = [await root.child('su'), await root.child('null')]
+    const stat = { mode: 0o104755, uid: 1000, gid: 70_000, size: 1, links: 1, modifiedNs: 12_500_000_000n }
+    expect(await su.stat()).toMatchObject(stat)
     expect(await node.stat()).toMatchObject({ mode: 0o020666, device: 0x103 })
-    expect(() => node.open({ read: true, write: false, truncate: false })).toThrow(
-      expect.objectContaining({ code: 'EACCES' }),
-    )
-    expect(() => root.makeDirectory('d', 0o755)).toThrow(expect.objectContaining({ code: 'EROFS' }))
-    const su = await root.child('su')
-    expect(() => su.open({ read: true, write: true, truncate: false })).toThrow(
-      expect.objectContaining({ code: 'EROFS' }),
-    )
+    const error = (code: string) => expect.objectContaining({ code })
+    expect(() => node.open({ read: true, write: false, truncate: false })).toThrow(error('EACCES'))
+    expect(() => root.makeDirectory('d', 0o755)).toThrow(error('EROFS'))
+    expect(() => su.open({ read: true, write: true, truncate: false })).toThrow(error('EROFS'))
     await image.close()
   })
 })
@@ -171,13 +116,8 @@ describe('forms of images', () => {
 
   test('an archive of docker save, with its config', async () => {
     const path = freshFolder()
-    const config = {
-      Env: ['A=b', 'C'],
-      User: 'app:staff',
-      WorkingDir: '/srv',
-      Entrypoint: ['/bin/sh', '-c'],
-      Cmd: null,
-    }
+    const entrypoint = ['/bin/sh', '-c']
+    const config = { Env: ['A=b', 'C'], User: 'app:staff', WorkingDir: '/srv', Entrypoint: entrypoint, Cmd: null }
     writeFileSync(path, savedImage([writeTar(HELLO), writeTar([{ name: 'etc/.wh.motd' }, { name: 'x' }])], { config }))
     const image = await open(path)
     expect([...(await shareTree(image.share)).keys()]).toEqual(['etc', 'x'])
@@ -187,7 +127,7 @@ describe('forms of images', () => {
       env: ['A=b'],
       user: 'app:staff',
       workingDirectory: '/srv',
-      entrypoint: ['/bin/sh', '-c'],
+      entrypoint,
       command: [],
     })
     await image.close()

@@ -86,10 +86,8 @@ describe.skipIf(!hasUmoci)(`random layers${skipNote(hasUmoci, 'umoci')}`, () => 
     const outcomes = { same: 0, refused: 0 }
     await fc.assert(
       fc.asyncProperty(fc.array(layer, { minLength: 1, maxLength: 4 }), async (layers) => {
-        const image = writeLayout(
-          join(folder, `image-${++count}`),
-          layers.map((entries) => writeTar(entries)),
-        )
+        const archives = layers.map((entries) => writeTar(entries))
+        const image = writeLayout(join(folder, `image-${++count}`), archives)
         const bundle = join(folder, `bundle-${count}`)
         const theirs = unpacked(image, bundle)
         const ours = await openedTree({ path: image }, join(folder, 'cache')).catch(String)
@@ -97,10 +95,7 @@ describe.skipIf(!hasUmoci)(`random layers${skipNote(hasUmoci, 'umoci')}`, () => 
         rmSync(bundle, { recursive: true, force: true })
         if (typeof theirs === 'string' || typeof ours === 'string') {
           outcomes.refused++
-          expect([typeof ours, ours], typeof theirs === 'string' ? theirs : 'umoci unpacks it').toEqual([
-            typeof theirs,
-            expect.anything(),
-          ])
+          expect(typeof ours, JSON.stringify([theirs, ours])).toBe(typeof theirs)
         } else {
           outcomes.same++
           expect(ours).toEqual(theirs)
@@ -116,14 +111,9 @@ const hasSkopeo = hasProgram('skopeo')
 
 describe.skipIf(!hasSkopeo)(`archives that skopeo writes${skipNote(hasSkopeo, 'skopeo')}`, () => {
   test.each(['docker-archive', 'oci-archive', 'dir of zstd'])('as %s have the files of the layout', async (form) => {
-    const layers = [
-      writeTar([
-        { name: 'etc/', kind: '5', mode: 0o755 },
-        { name: 'etc/motd', content: 'hello' },
-        { name: 'bin/', kind: '5', mode: 0o700 },
-      ]),
-      writeTar([{ name: 'etc/.wh.motd' }, { name: 'etc/link', kind: '2', link: '../bin' }]),
-    ]
+    const [etc, bin] = ['etc/', 'bin/'].map((name, i) => ({ name, kind: '5', mode: i === 0 ? 0o755 : 0o700 }))
+    const below = writeTar([etc!, { name: 'etc/motd', content: 'hello' }, bin!])
+    const layers = [below, writeTar([{ name: 'etc/.wh.motd' }, { name: 'etc/link', kind: '2', link: '../bin' }])]
     const image = writeLayout(join(folder, `layout of ${form}`), layers, { config: { Env: ['A=b'], Cmd: ['/bin/sh'] } })
     const path = join(folder, form)
     const to = form === 'dir of zstd' ? `oci:${path}:test` : `${form}:${path}:test:latest`

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import type { PullPolicy } from '@retrap/oci/node'
 import { writeLayout } from '@retrap/tooling/container-images'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { writeTar } from '@retrap/tooling/tar-writer'
@@ -38,7 +39,6 @@ afterAll(() => {
 })
 
 test('exec, clusters and Compose files pull an image for each processor, which layers lists and removes', async () => {
-  const told: string[] = []
   const layers = async (...words: readonly string[]): Promise<string> => {
     const output: string[] = []
     const program = new Program(process)
@@ -47,27 +47,31 @@ test('exec, clusters and Compose files pull an image for each processor, which l
     await program.parseAsync(['layers', ...words], { from: 'user' })
     return output.join('')
   }
+  const [file, composed] = [join(folder, 'cluster.json'), join(folder, 'compose.yaml')]
+  const compose = (pull?: PullPolicy) => readComposition(composed, { ...(pull && { pull }) }, () => undefined)
   const root = await openImageRoot(name, 'arm64')
   expect([root.config.command, root.pinned]).toEqual([['arm64'], `${name}@${manifests[1].digest}`])
   await root.close()
-  const [file, composed] = [join(folder, 'cluster.json'), join(folder, 'compose.yaml')]
-  writeFileSync(
-    file,
-    JSON.stringify({ machines: ['x86-64', 'arm64'].map((arch) => ({ name: arch, arch, image: name })) }),
-  )
+  const places = ['x86-64', 'arm64'].map((arch) => ({ name: arch, arch, image: name }))
+  writeFileSync(file, JSON.stringify({ machines: places }))
   writeFileSync(composed, `services: { a: { image: "${name}" }, b: { image: "${name}", platform: linux/arm64 } }`)
-  const signal = new AbortController().signal
-  const { machines } = await readClusterFile(file, {}, (text) => told.push(text), signal)
-  const { input } = await readComposition(composed, {}, (text) => told.push(text))
+  const { machines } = await readClusterFile(file, {}, () => undefined, new AbortController().signal)
+  const { input } = await compose()
   expect(input.machines.map(({ image }) => image)).toEqual(machines.map(({ image }) => image))
   expect((await layers()).match(/arm64 .*@sha256:\w+/)?.[0]).toContain(manifests[1].digest)
   server.closeAllConnections()
   expect((await layers('--prune')).split('\n')).toEqual([expect.stringMatching(/^0.0 MiB are free again$/), ''])
   writeFileSync(composed, `services: { a: { image: "${name}0" } }`)
   const refused = `compose.yaml:1: services.a.image: ${name}0: ${name.replace('/a/b:1', '')} has no tag '10' of a/b`
-  await expect(readComposition(composed, {}, () => undefined)).rejects.toThrow(refused)
-  await expect(readComposition(composed, { pull: 'never' }, () => undefined)).rejects.toThrow('docker pull')
-  await expect(openImageRoot(`${name}0`, 'amd64', { policy: 'never' })).rejects.toThrow(
-    /\(--pull never\); and there is no file \//,
-  )
+  await expect(compose()).rejects.toThrow(refused)
+  await expect(compose('never')).rejects.toThrow('docker pull')
+})
+
+test.each([
+  ['absent/image', /: it is not kept on this host, .* \(--pull never\); and there is no file \/.*absent\/image$/],
+  ['localhost/a.tar', /: it is not kept on this host, .* \(--pull never\)$/],
+  ['absent/a.tar.gz:x', /^absent\/a.tar.gz:x: there is no such file or folder$/],
+  ['./absent', /^.\/absent: there is no such file or folder$/],
+])('%s that is neither a file nor kept is told', async (image, error) => {
+  await expect(openImageRoot(image, 'amd64', { policy: 'never' })).rejects.toThrow(error)
 })

@@ -10,21 +10,18 @@ const RENEWED_MS = 5000
 /** Age at which a lock counts as left behind: of another host, and of a process here, which may be stopped. */
 const [AWAY_MS, STOPPED_MS] = [60_000, 600_000]
 
-/** Options of {@link withFileLock}. */
-export interface FileLockOptions {
-  /** Ends the wait for the lock. */
-  readonly signal?: AbortSignal | undefined
-  /** Called once if another process has the lock. */
-  readonly waits?: () => void
-}
-
 /**
  * Does work that processes do one after another, by a file that exists while one does. A lock that a killed process has left is removed.
  *
  * @param path - of the file, whose folder exists; its name ends with `lock`
+ * @param options - `signal` ends the wait for the lock; `waits` is called once if another process has the lock
  * @throws the reason of an aborted signal; errors of `node:fs`, and of the work
  */
-export async function withFileLock<T>(path: string, work: () => Promise<T>, options: FileLockOptions = {}): Promise<T> {
+export async function withFileLock<T>(
+  path: string,
+  work: () => Promise<T>,
+  options: { readonly signal?: AbortSignal | undefined; readonly waits?: () => void } = {},
+): Promise<T> {
   const mine = `${hostname()} ${process.pid} ${randomUUID()}`
   options.signal?.throwIfAborted()
   let { waits } = options

@@ -1,4 +1,4 @@
-export { type FileLockOptions, withFileLock } from './file-lock.ts'
+export { withFileLock } from './file-lock.ts'
 export { imageNames, openImageFile, type OpenImageFileOptions } from './open-image-file.ts'
 export {
   isImageName,
