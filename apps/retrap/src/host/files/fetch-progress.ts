@@ -60,6 +60,9 @@ export function showFetchProgress(): FetchProgress {
   return terminal ? progressBar() : progressLines()
 }
 
+/** Sets the exit code of a process that its user stops: the bar reads Ctrl-C, and exits with 0. */
+const stopped = (): void => void (process.exitCode = 130)
+
 function progressBar(): FetchProgress {
   let bar: ReturnType<typeof progress> | undefined
   let shown = ''
@@ -68,7 +71,9 @@ function progressBar(): FetchProgress {
     onProgress(fraction, what) {
       if (what !== shown) {
         bar?.stop(`Fetched ${shown}`)
-        bar = progress({ max: 100, size: BAR_COLUMNS, style: 'heavy', output: process.stderr })
+        if (bar === undefined) process.once('exit', stopped)
+        const ends = { output: process.stderr, onCancel: () => process.exit() }
+        bar = progress({ max: 100, size: BAR_COLUMNS, style: 'heavy', ...ends })
         bar.start(`Fetching ${what}`)
         shown = what
         percent = 0
@@ -78,6 +83,7 @@ function progressBar(): FetchProgress {
       percent = Math.max(percent, now)
     },
     stop(outcome) {
+      process.off('exit', stopped)
       if (outcome === 'done') bar?.stop(`Fetched ${shown}`)
       else bar?.error(`Could not fetch ${shown}`)
     },
