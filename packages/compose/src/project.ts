@@ -31,7 +31,7 @@ export interface ReadComposeOptions {
 /**
  * Reads the Compose files of a project.
  *
- * @param paths - the files in the order of merging; or a folder, whose file has one of the usual names
+ * @param paths - the files in the order of merging. The first may be a folder, whose file has one of the usual names.
  * @throws ComposeError for the first mistake
  */
 export async function readCompose(paths: readonly string[], options: ReadComposeOptions): Promise<ComposeProject> {
@@ -129,17 +129,17 @@ const PROJECT = {
   configs: dictionary(file),
 }
 
-/** The files of a project: the given files, or the usual ones of a folder. */
+/** The files of a project: the given files, with the usual ones of a folder in its place. */
 async function filesOf(paths: readonly string[], read: ComposeReader): Promise<readonly string[]> {
   const [folder = '.', ...others] = paths
-  if (others.length > 0 || (await read(folder)) !== undefined) return paths
+  if ((await read(folder)) !== undefined) return paths
   const firstOf = async (names: readonly string[]): Promise<string[]> => {
     for (const one of names) if ((await read(joined(folder, one))) !== undefined) return [joined(folder, one)]
     return []
   }
   const found = await firstOf(NAMES)
   if (found.length === 0) failIn(folder, 'ERR_FILE', `there is no such file, and no folder with ${NAMES.join(', ')}`)
-  return [...found, ...(await firstOf(NAMES.map((one) => one.replace('.y', '.override.y'))))]
+  return [...found, ...(await firstOf(NAMES.map((one) => one.replace('.y', '.override.y')))), ...others]
 }
 
 /** Reads the variables of the project. Variables of the host have precedence over environment files. */

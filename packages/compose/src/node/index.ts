@@ -8,7 +8,7 @@ const MOST_BYTES = 4 << 20
 /**
  * Reads the Compose files of a project from disk. Paths of the model are absolute, with `/`.
  *
- * @param paths - the files in the order of merging, or a folder; default: the current folder
+ * @param paths - the files in the order of merging, the first one also a folder; default: the current folder
  * @param options - as for `readCompose`; `environment` is that of the process unless given
  * @throws ComposeError for the first mistake; errors of the file system as Node has them
  */
