@@ -2,7 +2,7 @@
 import { type Node, sizeOf, type Value } from './tree.ts'
 
 /** Keys whose lists are a short form of a mapping. */
-const MAPPINGS = new Set(['depends_on', 'environment', 'extra_hosts', 'labels', 'networks', 'sysctls'])
+const MAPPINGS = new Set(['depends_on', 'environment', 'labels', 'networks', 'sysctls'])
 /** Keys whose single values are a short form of a list. */
 const LISTS = new Set(['env_file', 'tmpfs'])
 /** Keys that a later file replaces as a whole. */
@@ -42,14 +42,32 @@ function longForm(node: Node, key: string): Value {
   const { value } = node
   if (key === 'build' && typeof value === 'string') return new Map([['context', node]])
   if (LISTS.has(key) && typeof value === 'string') return [node]
+  if (key === 'extra_hosts' && typeof value === 'object' && value !== null) return hostsOf(value)
   if (!MAPPINGS.has(key) || !Array.isArray(value)) return value
   const started = { ...node, value: new Map([['condition', { ...node, value: 'service_started' }]]) }
   return new Map(
     (value as readonly Node[]).map((item): [string, Node] => {
-      const [, name = '', text = null] = (key === 'extra_hosts' ? HOST : PAIR).exec(`${item.value as string}`) ?? []
+      const [, name = '', text = null] = PAIR.exec(`${item.value as string}`) ?? []
       return [name, key === 'depends_on' ? started : { ...item, value: text }]
     }),
   )
+}
+
+/** Addresses by names of hosts. A name may come more than once, with one address each time. */
+function hostsOf(value: readonly Node[] | ReadonlyMap<string, Node>): Value {
+  const hosts = new Map<string, Node & { readonly value: readonly Node[] }>()
+  const add = (name: string, node: Node): void => {
+    const one = node.value === null ? [] : Array.isArray(node.value) ? (node.value as readonly Node[]) : [node]
+    const all = [...(hosts.get(name)?.value ?? []), ...one]
+    hosts.set(name, { ...node, value: all, size: sizeOf(all) })
+  }
+  if (value instanceof Map) for (const [name, node] of value as ReadonlyMap<string, Node>) add(name, node)
+  else
+    for (const node of value as readonly Node[]) {
+      const [, name = '', text = null] = HOST.exec(`${node.value as string}`) ?? []
+      add(name, { ...node, value: text })
+    }
+  return hosts
 }
 
 const PAIR = /^([^=]*)(?:=([^]*))?$/

@@ -73,6 +73,7 @@ test.each([
   ['volumes: ["~/c:/d:nocopy"]', 'volumes: [{ type: bind, source: /home/c, target: /d, volume: { nocopy: true } }]'],
   ['depends_on: { b: { condition: service_started, required: false } }', 'tty: true'],
   ['build: .', 'build: { context: ./x/.., dockerfile: Dockerfile }'],
+  ['extra_hosts: ["h:10.1.1.1", "g=::1", "h=[::2]"]', 'extra_hosts: { h: [10.1.1.1, "::2"], g: "::1" }'],
 ])('%s is the same as %s', async (short, long) => {
   const options = { environment: { HOME: '/home' } }
   expect(await service(short, options)).toEqual(await service(long, options))
@@ -105,14 +106,14 @@ test('the files of a folder are merged, extended and included [Merge and overrid
     'f/docker-compose.yml': `
 include: [sub/more.yaml]
 services:
-  a: { extends: { file: sub/base.yaml, service: base }, command: [x], ports: ["1:1"], environment: { A: 1, B: 2, build: C },
+  a: { extends: { file: sub/base.yaml, service: base }, command: [x], extra_hosts: ["h:10.1.1.1"], ports: ["1:1"], environment: { A: 1, B: 2, build: C },
        build: ., cap_add: [X], depends_on: [c], healthcheck: { test: t, retries: 5 }, volumes: ["./d:/d:ro"], networks: [one] }
   b: { image: i }
 networks: { one: , two: }`,
     'f/docker-compose.override.yml': `
 services:
   a: { ports: !reset [], environment: [A=9, B=], cap_add: !override [Y], healthcheck: { retries: 6 }, volumes: ["v:/d"],
-       networks: { two: { aliases: [z] } } }
+       networks: { two: { aliases: [z] } }, extra_hosts: { h: 10.2.2.2 } }
   b: !reset null
 volumes: { v: }`,
     'f/sub/base.yaml':
@@ -123,10 +124,13 @@ volumes: { v: }`,
 services:
   c: { build: f/sub/here }
   a: { image: j, volumes: ["./f/sub/e:/e", "v:/d"], user: u, command: [x], working_dir: /w, environment: { A: 9, B: "", build: C },
-       cap_add: [Y], build: f, depends_on: [c], healthcheck: { test: t, retries: 6 }, networks: { one: , two: { aliases: [z] } } }
+       cap_add: [Y], build: f, depends_on: [c], healthcheck: { test: t, retries: 6 }, networks: { one: , two: { aliases: [z] } },
+       extra_hosts: { h: [10.1.1.1, 10.2.2.2] } }
 networks: { three: , one: , two: }
 volumes: { v: }`
   expect(modelOf(await project(files, { paths: ['f'] }))).toEqual(modelOf(await project({ 'compose.yaml': merged })))
+  const more = { ...files, more: 'services: { a: { user: w } }' }
+  expect((await project(more, { paths: ['f', 'more'] })).services.get('a')).toMatchObject({ command: ['x'], user: 'w' })
 })
 
 test.each([
