@@ -148,10 +148,12 @@ export function folderCommands(machine: PlacedMachine, { workingDirectory }: Pro
 /** The bytes of an address, as Linux writes it. */
 export const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
 
-/** The commands that bring the network up. */
-const networkCommands = ({ number, networks }: PlacedMachine): readonly string[] =>
+/** The commands that bring the network up. A machine without one has no card. */
+const networkCommands = ({ number, networks }: PlacedMachine, isShared: boolean): readonly string[] =>
   networks.length === 0
-    ? []
+    ? isShared
+      ? []
+      : ['card=$(readlink -f /sys/class/net/eth0/device); echo ${card##*/} >$card/driver/unbind']
     : [
         `ip link set eth0 address ${hex(addressOf(number))}`,
         // No other machine has its addresses: Linux need not look for one before it uses them. The shell's ip has no `nodad`.
@@ -162,7 +164,7 @@ const networkCommands = ({ number, networks }: PlacedMachine): readonly string[]
 
 /** The commands that bring up the network and the disk, and set parameters of the kernel. */
 export const placeCommands = (machine: PlacedMachine, isShared: boolean): readonly string[] => [
-  ...networkCommands(machine),
+  ...networkCommands(machine, isShared),
   ...kernelCommands(machine),
   ...diskCommands(machine, isShared),
   ...fileCommands(machine),
