@@ -1,4 +1,4 @@
-import type { HealthTest, PlacedDisk, PlacedMachine, PlacedNetwork, StartCondition } from './description.ts'
+import type { HealthTest, PlacedDisk, PlacedFile, PlacedMachine, PlacedNetwork, StartCondition } from './description.ts'
 import type { NetworkDescription, WorkloadDescription } from './description.ts'
 import type { Fault, FaultName } from './faults.ts'
 
@@ -29,6 +29,8 @@ interface Written {
   readonly memory?: string
   /** A disk that outlives its machine: its size, or its size, path (`/data`), format (`ext4`) and folders. */
   readonly disk?: string | ({ readonly size?: string } & Partial<Omit<PlacedDisk, 'size'>>)
+  /** Files by their paths: texts, also with permissions (`0755`) and owner (`UID:GID`). */
+  readonly files?: Readonly<Record<string, string | PlacedFile>> | undefined
   /** Networks of the machine by name (`default`), with its addresses (`10.5.0.3`, `fd05::3`) and with further names. */
   readonly networks?: Readonly<Record<string, Partial<Pick<PlacedNetwork, 'ipv4' | 'ipv6' | 'aliases'>>>>
   /** `none`: it has no network. */

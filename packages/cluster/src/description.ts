@@ -52,6 +52,13 @@ export interface PlacedDisk {
   readonly copies?: Readonly<Record<string, string>> | undefined
 }
 
+/** A file of a machine: its text, its permissions as octal digits, and its owner as `UID:GID`. */
+export interface PlacedFile {
+  readonly text: string
+  readonly mode?: string | undefined
+  readonly owner?: string | undefined
+}
+
 /** A machine of a cluster. The descriptions of runs before 0.4 have no networks. */
 export interface PlacedMachine {
   /** The name; several of a kind have their numbers behind it: `node-1`. */
@@ -104,8 +111,8 @@ export interface PlacedMachine {
   readonly user: string
   /** Folders and files of the host that it reads, as `FOLDER` or `FOLDER:PATH`; `:copy` behind it: writes stay in its memory. */
   readonly share: readonly string[]
-  /** Texts of files by their paths, in place of the image's files. */
-  readonly files?: Readonly<Record<string, string>> | undefined
+  /** Files by their paths, in place of the image's files. */
+  readonly files?: Readonly<Record<string, PlacedFile>> | undefined
   /** RAM in bytes. */
   readonly memory: number
   /** A disk that outlives its machine. */

@@ -104,6 +104,12 @@ const absolute = z.string().startsWith('/', 'expected an absolute path')
 
 const diskSize = size.refine((bytes) => bytes >= LEAST_DISK && bytes <= MOST_DISK, 'expected 8M to 64G')
 const folder = z.string().regex(/^(\/[^/\0]+)+$/, 'expected an absolute path')
+const mode = z.string().regex(/^[0-7]{3,4}$/, 'expected permissions such as 0755')
+const owner = z.string().regex(/^\d{1,9}:\d{1,9}$/, 'expected UID:GID')
+const file = z.union([
+  z.string().transform((text) => ({ text })),
+  z.strictObject({ text: z.string(), mode: mode.optional(), owner: owner.optional() }),
+])
 const disk = z.strictObject({
   size: diskSize
     .optional()
@@ -164,7 +170,7 @@ export const machine: z.ZodType<MachineFields> = z.strictObject({
   share: words
     .default([])
     .describe('Folders and files of the host that it reads, as `FOLDER:PATH`. `:copy`: writes stay in its memory.'),
-  files: z.record(folder, z.string()).optional().describe('Texts of files, by their paths.'),
+  files: z.record(folder, file).optional().describe('Texts of files by their paths, also with `mode` and `owner`.'),
   memory: size.prefault('512M').describe('RAM: 128M to 3584M, and less for a machine of its own.'),
   disk: z
     .union([diskSize.transform((bytes) => ({ size: bytes, path: DISK_PATH, format: 'ext4' as const })), disk])

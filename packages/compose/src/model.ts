@@ -161,8 +161,8 @@ export interface ComposeFileUse {
   readonly source: string
   readonly target: string
   readonly mode: number
-  readonly uid?: string | undefined
-  readonly gid?: string | undefined
+  readonly uid?: number | undefined
+  readonly gid?: number | undefined
 }
 
 export interface ComposeVolume {

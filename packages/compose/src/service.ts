@@ -67,7 +67,7 @@ const MOUNT = {
   tmpfs: (spot: Spot) => fields(spot, { size: bytes, mode }),
   image: (spot: Spot) => fields(spot, { subpath: text }),
 }
-const FILE_USE = { source: text, target: text, mode, uid: text, gid: text }
+const FILE_USE = { source: text, target: text, mode, uid: integer, gid: integer }
 const ENV_FILE = { path, required: flag }
 
 const SERVICE = {

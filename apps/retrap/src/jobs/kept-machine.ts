@@ -39,7 +39,7 @@ export interface GuestFolder extends SharedFolder, Pick<JobMount, 'how'> {
 }
 
 /** The share whose top is a guest's folder or file. */
-export const shareOf = ({ local, file }: GuestFolder): Pick<Share, 'root'> =>
+export const shareOf = ({ local, file }: Pick<GuestFolder, 'local' | 'file'>): Pick<Share, 'root'> =>
   file === undefined ? local : { root: () => local.root().child(file) }
 
 /** The shares of a guest, in the order that its kept machine has them. @param wrap - makes of a share what the guest sees */

@@ -71,16 +71,17 @@ const folderOfDisk = (folder: string, path: string): string =>
 
 /** The commands that write files in the root. */
 const fileCommands = ({ files = {} }: PlacedMachine): readonly string[] =>
-  Object.entries(files).map(([path, text]) => {
+  Object.entries(files).map(([path, { text, mode, owner }]) => {
     const at = quote(`/new${path}`)
-    return `mkdir -p "$(dirname ${at})"; rm -f ${at}; echo -n ${quote(text)} >${at}`
+    const more = `${owner === undefined ? '' : `; chown ${owner} ${at}`}${mode === undefined ? '' : `; chmod ${mode} ${at}`}`
+    return `mkdir -p "$(dirname ${at})"; rm -f ${at}; echo -n ${quote(text)} >${at}${more}`
   })
 
 /** Resolves links in the paths of a machine's disk and files. The guest's shell makes both from outside of the root. */
 export async function withoutLinks(machine: PlacedMachine, files: GuestFiles): Promise<PlacedMachine> {
   const { disk, files: texts } = machine
   const resolve = (path: string): Promise<string> => pathWithoutLinks(path, files)
-  const keys = async (all: Readonly<Record<string, string>>): Promise<Record<string, string>> =>
+  const keys = async <T>(all: Readonly<Record<string, T>>): Promise<Record<string, T>> =>
     Object.fromEntries(
       await Promise.all(Object.entries(all).map(async ([path, one]) => [await resolve(path), one] as const)),
     )

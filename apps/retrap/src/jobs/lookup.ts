@@ -1,5 +1,6 @@
 /** Looks up files by the guest's paths, without a guest. */
-import type { Share, ShareFile, ShareNode, ShareStat } from '@retrap/virtio/p9'
+import type { PlacedMachine } from '@retrap/cluster'
+import { MemoryShare, type Share, type ShareFile, type ShareNode, type ShareStat } from '@retrap/virtio/p9'
 import { ownStat } from './view-share.ts'
 
 /** A share at a path of the guest. */
@@ -17,6 +18,19 @@ export interface FoundFile {
   /** The file's node; undefined for a folder that exists only as a mount point of a share. */
   readonly node: ShareNode | undefined
 }
+
+/** The files of a machine that are texts, each as a share at its path. */
+export const sharedTexts = (files: PlacedMachine['files'] = {}): readonly MountedShare[] =>
+  Object.entries(files).map(([path, { text, mode = '0644' }]) => {
+    const share = new MemoryShare({ now: () => 0n })
+    share.write('file', text)
+    const root = async (): Promise<ShareNode> => {
+      const node = await share.root().child('file')
+      await node.change({ mode: Number.parseInt(mode, 8) })
+      return node
+    }
+    return { path, share: { root } }
+  })
 
 const KIND = 0o170_000
 const LINK = 0o120_000

@@ -108,8 +108,8 @@ test.each<readonly [keys: string, machine: Partial<MachineInput>]>([
 test('networks, secrets, configs, faults and the workload have their places', async () => {
   const { input, lines, text } = await compose(`
 services:
-  db: { image: "server:1.2", networks: { back: { ipv4_address: 10.9.0.7, aliases: [store] } }, secrets: [key], configs: [c] }
-  test: { image: redis:7, networks: [back], ports: ["80:80"], labels: { com.antithesis.exclude_from_faults: "true", a: b } }
+  db: { image: "server:1.2", networks: { back: { ipv4_address: 10.9.0.7, aliases: [store] } }, secrets: [key], configs: [c, { source: c, target: /d, mode: 0550, uid: "7" }] }
+  test: { image: redis:7, networks: [back], ports: ["80:80"], labels: { com.antithesis.exclude_from_faults: "true", a: b }, secrets: [{ source: key, gid: 3 }] }
 networks: { back: { enable_ipv6: true, ipam: { config: [{ subnet: 10.9.0.0/24 }] } } }
 secrets: { key: { file: ./conf.ini } }
 configs: { c: { content: "a\\n" } }
@@ -124,11 +124,12 @@ x-retrap: { workload: { on: test, drivers: [[run]] }, faults: { for: 5s, power: 
   expect(input.machines[0]).toMatchObject({
     networks: { back: { ipv4: '10.9.0.7', aliases: ['store'] } },
     share: [`${folder}/conf.ini:/run/secrets/key`],
-    files: { '/c': 'a\n' },
+    files: { '/c': { text: 'a\n', mode: '0444', owner: '0:0' }, '/d': { text: 'a\n', mode: '0550', owner: '7:0' } },
   })
   expect(lines).toEqual([
     'test: ports: nothing of a cluster is reached from this host',
     'test: labels: of labels only com.antithesis.exclude_from_faults counts',
+    `test: secrets: /run/secrets/key has the owner and permissions of ${folder}/conf.ini, as in docker: no mode, uid and gid`,
   ])
   expect(text).toContain('test: named, 512M, 1 processor\n')
   expect((await compose(one('init: true'), { faults: 'none' })).input.faults).toEqual({ for: '60s', heal: '0s' })
@@ -183,7 +184,11 @@ test.each<readonly [what: string, services: readonly string[], copies: readonly 
 test('test templates are found in images and in folders that are mounted', async () => {
   const services = `services:
   a: { image: "tests:1", deploy: { replicas: 2 } }
-  b: { image: "arm:1", platform: linux/arm64, volumes: ["./more/main:/${TEMPLATES}/main:ro"] }`
+  b: { image: "arm:1", platform: linux/arm64, volumes: ["./more/main:/${TEMPLATES}/main:ro"] }
+  c: { image: web, configs: [{ source: text, target: /${TEMPLATES}/main/first_c, mode: 0755 }, { source: text, target: /${TEMPLATES}/main/first_d }],
+       secrets: [{ source: file, target: /${TEMPLATES}/main/first_e }] }
+configs: { text: { content: "#!/bin/sh" } }
+secrets: { file: { file: ./more/main/finally_f } }`
   const { input, text } = await compose(services)
   const commands = ['first_a', 'parallel_driver_b.sh', 'eventually_e', 'finally_f'] as const
   const [first, driver, last, final] = commands.map((name) => ({
@@ -191,7 +196,8 @@ test('test templates are found in images and in folders that are mounted', async
     command: [`/${TEMPLATES}/main/${name}`],
   }))
   const of = (on: string) => [last, first, driver].map((one) => ({ ...one, on }))
-  const main = [...of('a-1'), ...of('a-2'), { ...final, on: 'b' }]
+  const files = ['first_c', 'first_e'].map((name) => ({ ...first, command: [`/${TEMPLATES}/main/${name}`], on: 'c' }))
+  const main = [...of('a-1'), ...of('a-2'), { ...final, on: 'b' }, ...files]
   expect(input.workload).toEqual({ setup: 'setup-complete', templates: { main } })
   expect(input.machines[1]?.arch).toBe('arm64')
   expect(text).toContain(`test template main:\n  a-1: /${TEMPLATES}/main/eventually_e\n`)

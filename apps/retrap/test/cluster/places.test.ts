@@ -16,7 +16,7 @@ const isHere = hasProc && (await linuxWith([], '')) !== undefined
 const test = sliceTests(4).skipIf(!isHere)
 
 /** The entrypoint of an image: says what it finds, and is ready after a second. */
-const SERVE = `echo "$1 in $(pwd) on $(hostname)"; cat /etc/hosts /etc/told /data/base/kept; echo more >>/data/base/kept; sync; sleep 1; >/tmp/ready
+const SERVE = `echo "$1 in $(pwd) on $(hostname)"; cat /etc/hosts /etc/told /data/base/kept; stat -c %a:%u:%g /etc/told; echo more >>/data/base/kept; sync; sleep 1; >/tmp/ready
 while :; do nc -l -p 7 -e echo hello; done`
 const MIGRATE =
   'echo "$$: $(nc -w 1 store 7)"; echo more >>/conf/a; cat /conf/a /one; mkdir /vol/.in; echo copied >/vol/.in/f; >kept; [ -e kept ] && ls /root >/dev/null || exit 4'
@@ -45,12 +45,18 @@ const cluster = (image: string, conf: string): ClusterInput => ({
     },
     {
       ...{ name: 'Data_Base.1', image, entrypoint: 'image', hostname: 'db-host', aliases: ['replica'] },
-      files: { '/link/etc/told': 'told\n' },
+      files: { '/link/etc/told': { text: 'told\n', mode: '0640', owner: '7:8' } },
       disk: { size: '8M', path: '/link/.volumes', folders: { '/link/data/base': 'base' } },
       networks: { back: { ipv4: '10.77.0.9', aliases: ['store'] }, front: {} },
       health: { test: shell('echo is it; yes | ls /tmp/ready'), interval: '300ms', timeout: '2s', retries: 2 },
     },
-    { name: 'alone', network: 'none', root: 'amd64', hosts: { outside: ['10.9.9.9', 'fd99::9'] } },
+    {
+      name: 'alone',
+      network: 'none',
+      files: { '/v1/gone': { text: '#!/bin/sh\n! pidof sleep\n', mode: '0755' } },
+      root: 'amd64',
+      hosts: { outside: ['10.9.9.9', 'fd99::9'] },
+    },
   ],
   networks: { back: { subnet4: '10.77.0.0/24' }, front: {} },
   workload: {
@@ -58,7 +64,7 @@ const cluster = (image: string, conf: string): ClusterInput => ({
     templates: {
       endless: [
         { kind: 'anytime', on: 'alone', command: shell('sleep 999 & exec setsid sleep 999') },
-        { kind: 'eventually', on: 'alone', command: shell('! pidof sleep') },
+        { kind: 'eventually', on: 'alone', command: ['/v1/gone'] },
       ],
     },
   },
@@ -118,8 +124,8 @@ test(`names, networks, order, health and restarts are the same in each run${note
   expect(outputOf('Migration')).toEqual([expect.stringMatching(/^\d+: hello$/), ...copied])
   expect(readFileSync(join(folder, 'conf/a'), 'utf8')).toBe('of the host\n')
   // The disk outlives the crash, and begins with the files of the image.
-  const kept = outputOf('Data_Base.1').filter((line) => ['told', 'of the image', 'more'].includes(line))
-  expect(kept).toEqual(['told', 'of the image', 'told', 'of the image', 'more'])
+  const kept = outputOf('Data_Base.1').filter((line) => ['told', 'of the image', 'more', '640:7:8'].includes(line))
+  expect(kept).toEqual(['told', 'of the image', '640:7:8', 'told', 'of the image', 'more', '640:7:8'])
   expect(told).toContain('alone phase sh #1 is killed')
   expect(first).toContainEqual(expect.stringMatching(/^undefined /))
   const names = ['10.9.9.9 outside', 'fd99::9 outside', '127.0.0.1 alone']

@@ -25,7 +25,7 @@ import { openImageRoot, type ExecRoot } from '../../jobs/root.ts'
 import { type GuestFolder, guestMounts, guestShares, keepKind, pathOfKept, shareOf } from '../../jobs/kept-machine.ts'
 import { type LinuxRoom, LinuxSystem } from '../../jobs/linux-guest.ts'
 import { hostnameOf, makesDirectory, memoryFolder, withoutLinks } from '../../jobs/linux-place.ts'
-import { GuestFiles } from '../../jobs/lookup.ts'
+import { GuestFiles, sharedTexts } from '../../jobs/lookup.ts'
 import { type ExecKind, keptKind, MOST_CONTAINERS, runBytes } from '../../jobs/machine.ts'
 import { type ModuleShare, openModules } from '../../jobs/module-share.ts'
 import { OwnSystem } from '../../jobs/own-guest.ts'
@@ -143,7 +143,8 @@ export class LinuxHost implements GuestsHost {
 
   /** @param rooms - of the machine and its containers @param at - the place of this one among them */
   async #room(machine: PlacedMachine, kind: ExecKind, rooms: readonly Room[], at: number): Promise<LinuxRoom> {
-    const { root, folders, files } = rooms[at]!
+    const { root, folders } = rooms[at]!
+    const files = filesOf(rooms[at]!, machine)
     const env = Object.entries(machine.env).map(([name, value]) => `${name}=${value}`)
     const readOf = (name: string, command: readonly string[]): Promise<Program> => {
       const { entrypoint = [] } = name === MAIN_PROGRAM ? machine : {}
@@ -296,11 +297,7 @@ export class LinuxHost implements GuestsHost {
       const how = plain === text ? undefined : ('copy' as const)
       return { ...shared, local, ...(isFile ? { how: 'file' as const, file: basename(shared.path) } : { how }) }
     })
-    const files = new GuestFiles(
-      root.share,
-      folders.map((one) => ({ path: one.at, share: shareOf(one) })),
-    )
-    return { root, folders, files }
+    return { root, folders, files: filesOf({ root, folders }) }
   }
 }
 
@@ -316,6 +313,13 @@ function optimizeSooner(): void {
     // Engines other than V8 have a way of their own.
   }
 }
+
+/** The files that programs find. @param machine - of whose texts; absent: without these */
+const filesOf = ({ root, folders }: Omit<Room, 'files'>, machine?: PlacedMachine): GuestFiles =>
+  new GuestFiles(root.share, [
+    ...sharedTexts(machine?.files),
+    ...folders.map((one) => ({ path: one.at, share: shareOf(one) })),
+  ])
 
 /** The shares of a guest, with the folders of its containers. */
 function sharesOf(rooms: readonly Room[], modules: ModuleShare): ReturnType<typeof guestShares> {

@@ -1,14 +1,15 @@
 /** Makes a cluster of a Compose file, with a machine for each container. */
 import { statSync } from 'node:fs'
 import { basename } from 'node:path'
-import type { ClusterInput, MachineInput, TestCommand } from '@retrap/cluster'
+import type { ClusterInput, MachineInput, PlacedMachine, TestCommand } from '@retrap/cluster'
 import type { ComposeProject } from '@retrap/compose'
 import { CliError } from '../../../errors.ts'
 import { LIMITS } from '../../../jobs/linux-place.ts'
-import { type FoundImage, readImage } from './templates.ts'
+import { type FoundImage, type Mounts, readImage } from './templates.ts'
 
 type Service = ComposeProject['services'] extends ReadonlyMap<string, infer One> ? One : never
 type Mount = Service['volumes'][number]
+type PlacedFile = NonNullable<PlacedMachine['files']>[string]
 
 /** A line about a part of a Compose file, and the service that it is of. */
 export interface ComposeLine {
@@ -43,6 +44,8 @@ const FAULTS = {
   hang: { every: '30s', for: '2s' },
   clock: { every: '60s', for: '5s', amount: '2s' },
 } as const
+/** Permissions of a config or secret, unless its use has others. */
+const USUAL_MODE = 0o444
 /** The wishes for pulls that are done. */
 const POLICIES: ReadonlySet<unknown> = new Set(['always', 'missing', 'if_not_present', 'never', undefined])
 /** Docker's word for the address of the host. */
@@ -219,7 +222,7 @@ class Composer {
     const group = this.#groups.get(name)
     const mounts = this.#mounts(name, service, say)
     const arch = archOf(service)
-    const { healthcheck, templates } = await this.#read(image, arch, mounts.share)
+    const { healthcheck, templates } = await this.#read(image, arch, mounts)
     this.#addTemplates(namesOf(name, service), templates)
     const own = service.extensions.get('x-retrap') as Partial<MachineInput> | undefined
     const health = healthOf(service, healthcheck)
@@ -293,10 +296,10 @@ class Composer {
     )
   }
 
-  /** Reads an image, with folders that are mounted in it. */
-  #read(image: string, arch: string, share: readonly string[] = []): Promise<FoundImage> {
-    const key = JSON.stringify([image, arch, share])
-    const found = this.#found.get(key) ?? readImage(image, arch === 'arm64' ? arch : 'amd64', share)
+  /** Reads an image, with folders and files that are mounted in it. */
+  #read(image: string, arch: string, mounts: Mounts): Promise<FoundImage> {
+    const key = JSON.stringify([image, arch, mounts.share, mounts.files])
+    const found = this.#found.get(key) ?? readImage(image, arch === 'arm64' ? arch : 'amd64', mounts)
     this.#found.set(key, found)
     return found
   }
@@ -328,14 +331,10 @@ class Composer {
   }
 
   /** Folders, files and volumes. A machine has one disk for all of its volumes. */
-  #mounts(
-    name: string,
-    { volumes, tmpfs, secrets, configs, scale }: Service,
-    say: (text: string) => void,
-  ): Pick<MachineInput, 'share' | 'disk' | 'tmpfs' | 'files'> {
+  #mounts(name: string, { volumes, tmpfs, secrets, configs, scale }: Service, say: (text: string) => void): Mounts {
     const { project } = this.#parts
     const share: string[] = []
-    const files: Record<string, string> = {}
+    const files: Record<string, PlacedFile> = {}
     const memory = tmpfs.map(({ target, options }) => (options === '' ? target : `${target}:${options}`))
     const folders: Record<string, string> = {}
     const group = this.#groups.get(name)
@@ -373,10 +372,14 @@ class Composer {
       ['secrets', project.secrets, secrets],
       ['configs', project.configs, configs],
     ] as const)
-      for (const { source, target } of uses) {
+      for (const { source, target, mode, uid = 0, gid = 0 } of uses) {
         const { file, content } = all.get(source) ?? {}
-        if (file !== undefined) share.push(`${file}:${target}`)
-        else if (content !== undefined) files[target] = content
+        if (file !== undefined) {
+          share.push(`${file}:${target}`)
+          if (mode !== USUAL_MODE || uid > 0 || gid > 0)
+            say(`${key}: ${target} has the owner and permissions of ${file}, as in docker: no mode, uid and gid`)
+        } else if (content !== undefined)
+          files[target] = { text: content, mode: `0${mode.toString(8)}`, owner: `${uid}:${gid}` }
         else throw this.#refusal(name, key, `${source}: expected a file, a variable that is set, or a content`)
       }
     const copies: Record<string, string> = {}

@@ -1,7 +1,9 @@
 /** Reads images of services: their tests of health, and test templates where Antithesis' Test Composer looks for them. */
 import { statSync } from 'node:fs'
-import type { TestCommand } from '@retrap/cluster'
-import { GuestFiles, isDirectory } from '../../../jobs/lookup.ts'
+import { basename, dirname } from 'node:path'
+import type { MachineInput, PlacedMachine, TestCommand } from '@retrap/cluster'
+import { shareOf } from '../../../jobs/kept-machine.ts'
+import { GuestFiles, isDirectory, sharedTexts } from '../../../jobs/lookup.ts'
 import { isExecutable } from '../../../jobs/program.ts'
 import { type ExecConfig, openImageRoot } from '../../../jobs/root.ts'
 import { LocalShare } from '../../../machine/share/local-share.ts'
@@ -9,6 +11,9 @@ import { LocalShare } from '../../../machine/share/local-share.ts'
 const FOLDER = '/opt/antithesis/test/v1'
 /** The prefixes of commands. Other files, such as `helper_x`, are left alone. */
 const PREFIX = /^(first|parallel_driver|serial_driver|singleton_driver|anytime|eventually|finally)_/
+
+/** The parts of a machine that are mounts, or files in their place. */
+export type Mounts = Pick<MachineInput, 'share' | 'disk' | 'tmpfs'> & Pick<PlacedMachine, 'files'>
 
 /** The parts of an image that its service leaves to it. */
 export interface FoundImage {
@@ -18,19 +23,26 @@ export interface FoundImage {
 }
 
 /**
- * Reads an image, and finds test templates in it and in folders that are mounted in it.
+ * Reads an image, and finds test templates in it, and in folders and files that are mounted in it.
  *
- * @param share - as that of a machine
+ * @param mounts - of the machine
  * @throws CliError `ERR_INPUT` for an image that cannot be read, or is of another platform
  */
-export async function readImage(image: string, arch: string, share: readonly string[]): Promise<FoundImage> {
+export async function readImage(
+  image: string,
+  arch: string,
+  { share = [], files: texts }: Mounts,
+): Promise<FoundImage> {
   const root = await openImageRoot(image, arch)
   const mounts = share.flatMap((text) => {
     const [, source = '', path = ''] = /^(.*):(\/.*?)(?::copy)?$/.exec(text) ?? []
-    return statSync(source).isDirectory() ? [{ path, share: new LocalShare(source) }] : []
+    const file = statSync(source).isFile() ? basename(source) : undefined
+    if (file === undefined && !statSync(source).isDirectory()) return []
+    const local = new LocalShare(file === undefined ? source : dirname(source))
+    return [{ path, local, share: shareOf({ local, file }) }]
   })
   try {
-    const files = new GuestFiles(root.share, mounts)
+    const files = new GuestFiles(root.share, [...sharedTexts(texts), ...mounts])
     const found: Record<string, Omit<TestCommand, 'on'>[]> = {}
     // oxlint-disable no-await-in-loop -- one file at a time
     for (const template of await files.list(FOLDER)) {
@@ -47,6 +59,6 @@ export async function readImage(image: string, arch: string, share: readonly str
     // oxlint-enable no-await-in-loop
     return { healthcheck: root.config.healthcheck, templates: found }
   } finally {
-    await Promise.all([root, ...mounts.map((one) => one.share)].map((one) => one.close()))
+    await Promise.all([root, ...mounts.map((one) => one.local)].map((one) => one.close()))
   }
 }
