@@ -140,15 +140,16 @@ test('services that write one volume share a machine, also by way of a third', a
   a: { image: web, volumes: [v:/x, /own], deploy: { replicas: 2 }, mem_limit: 200m }
   b: { image: web, volumes: [v:/y, w:/w, /own], mem_limit: 100m, cpus: 0.5 }
   c: { image: web, volumes: [w:/z], cpus: 1.5 }
-  d: { image: web, volumes: [u:/u] }
+  d: { image: web, volumes: [u:/u], mem_limit: 6g }
 volumes: { u: , v: , w: }`)
   expect(input.machines).toMatchObject([
     { name: 'a', count: 2, inside: 'b', disk: { folders: { '/x': 'v' } }, tmpfs: ['/own'] },
     { memory: '1072M', cpus: 4, disk: { folders: { '/y': 'v', '/w': 'w', '/own': 'b-anonymous-3' } } },
     { name: 'c', inside: 'b', disk: { folders: { '/z': 'w' } } },
-    { memory: '512M', cpus: 1 },
+    { memory: '3584M', cpus: 1 },
   ])
   expect(text).toContain('for v, w a, b, c share the machine of b, as containers: crash, power, clock, ')
+  expect(text).toContain("- memory: 6240M would be its machine's, which has 3584M at most\n")
 })
 
 const ready = (names: string, when = 'service_completed_successfully'): string =>

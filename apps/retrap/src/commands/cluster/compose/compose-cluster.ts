@@ -248,7 +248,7 @@ class Composer {
       aliases: [...(service.scale > 1 ? [name] : []), ...[service.containerName ?? []].flat()],
       ...(Object.keys(hosts).length > 0 && { hosts }),
       ...(group === undefined || group.owner === name
-        ? { arch, ...sizeOf([...(group?.services.values() ?? [service])]) }
+        ? { arch, ...sizeOf([...(group?.services.values() ?? [service])], say) }
         : { inside: group.owner }),
       image,
       // As docker has it: an entrypoint drops the image's command, and a command keeps the image's entrypoint.
@@ -430,14 +430,16 @@ const archOf = ({ platform }: Service): 'arm64' | 'x86-64' =>
   platform?.includes('arm64') === true ? 'arm64' : 'x86-64'
 
 /** RAM and processors of a machine for services: for all of their replicas, and once for its kernel. */
-function sizeOf(services: readonly Service[]): Pick<MachineInput, 'memory' | 'cpus'> {
+function sizeOf(services: readonly Service[], say: (text: string) => void): Pick<MachineInput, 'memory' | 'cpus'> {
   const parts = services.map(({ memLimit, cpus = 1, scale }) => {
     const mib =
       memLimit === undefined ? USUAL_MIB - KERNEL_MIB : Math.max(LEAST_MIB - KERNEL_MIB, Math.ceil(memLimit / 2 ** 20))
     return { mib, cpus, count: services.length === 1 ? 1 : scale }
   })
   const sum = (key: 'mib' | 'cpus'): number => parts.reduce((total, one) => total + one.count * one[key], 0)
-  return { memory: `${Math.min(MOST_MIB, sum('mib') + KERNEL_MIB)}M`, cpus: Math.min(8, Math.ceil(sum('cpus'))) }
+  const mib = sum('mib') + KERNEL_MIB
+  if (mib > MOST_MIB) say(`memory: ${mib}M would be its machine's, which has ${MOST_MIB}M at most`)
+  return { memory: `${Math.min(MOST_MIB, mib)}M`, cpus: Math.min(8, Math.ceil(sum('cpus'))) }
 }
 
 /** The test of a service's health. A part without a value in the service comes from the image, as in Docker. */
