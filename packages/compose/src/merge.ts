@@ -42,7 +42,11 @@ function longForm(node: Node, key: string): Value {
   const { value } = node
   if (key === 'build' && typeof value === 'string') return new Map([['context', node]])
   if (LISTS.has(key) && typeof value === 'string') return [node]
-  if (key === 'extra_hosts' && typeof value === 'object' && value !== null) return hostsOf(value)
+  if (key === 'extra_hosts' && value instanceof Map)
+    return [...(value as ReadonlyMap<string, Node>)].flatMap(([name, one]) => {
+      const addresses = Array.isArray(one.value) ? (one.value as readonly Node[]) : [one]
+      return addresses.map((node) => ({ ...node, value: `${name}=${(node.value as string | null) ?? ''}` }))
+    })
   if (!MAPPINGS.has(key) || !Array.isArray(value)) return value
   const started = { ...node, value: new Map([['condition', { ...node, value: 'service_started' }]]) }
   return new Map(
@@ -53,22 +57,4 @@ function longForm(node: Node, key: string): Value {
   )
 }
 
-/** Addresses by names of hosts. A name may come more than once, with one address each time. */
-function hostsOf(value: readonly Node[] | ReadonlyMap<string, Node>): Value {
-  const hosts = new Map<string, Node & { readonly value: readonly Node[] }>()
-  const add = (name: string, node: Node): void => {
-    const one = node.value === null ? [] : Array.isArray(node.value) ? (node.value as readonly Node[]) : [node]
-    const all = [...(hosts.get(name)?.value ?? []), ...one]
-    hosts.set(name, { ...node, value: all, size: sizeOf(all) })
-  }
-  if (value instanceof Map) for (const [name, node] of value as ReadonlyMap<string, Node>) add(name, node)
-  else
-    for (const node of value as readonly Node[]) {
-      const [, name = '', text = null] = HOST.exec(`${node.value as string}`) ?? []
-      add(name, { ...node, value: text })
-    }
-  return hosts
-}
-
 const PAIR = /^([^=]*)(?:=([^]*))?$/
-const HOST = /^([^=:]*)(?:[=:]([^]*))?$/

@@ -1,19 +1,8 @@
 // A service: its keys in their short and long forms, and its defaults (Compose Specification, "Services").
 import type * as model from './model.ts'
-import {
-  bytes,
-  dictionary,
-  duration,
-  environment,
-  extensions,
-  type Fields,
-  fields,
-  flag,
-  hostPath,
-  integer,
-  mode,
-} from './values.ts'
-import { number, oneOf, path, type Reader, record, type Spot, text, texts, unique, words } from './values.ts'
+import { bytes, dictionary, duration, environment, extensions, fields, flag, hostPath, integer } from './values.ts'
+import { mode, number, oneOf, path, record, text, texts, unique, words } from './values.ts'
+import type { Fields, Reader, Spot } from './values.ts'
 
 const MOST_PORT = 65_535
 
@@ -131,8 +120,10 @@ function healthTest(spot: Spot): readonly string[] {
 }
 
 function extraHosts(spot: Spot): model.ComposeService['extraHosts'] {
-  const plain = (address: string): string => address.replace(/^\[(.*)\]$/, '$1')
-  return spot.entries().flatMap(([host, one]) => texts(one).map((address) => ({ host, address: plain(address) })))
+  return texts(spot).flatMap((one) => {
+    const [, host = '', address = ''] = /^([^=:]*)[=:]\[?(.*?)\]?$/.exec(one) ?? []
+    return address === '' ? [] : [{ host, address }]
+  })
 }
 
 function ulimit(spot: Spot): { readonly soft: number; readonly hard: number } {

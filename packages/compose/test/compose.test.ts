@@ -73,7 +73,7 @@ test.each([
   ['volumes: ["~/c:/d:nocopy"]', 'volumes: [{ type: bind, source: /home/c, target: /d, volume: { nocopy: true } }]'],
   ['depends_on: { b: { condition: service_started, required: false } }', 'tty: true'],
   ['build: .', 'build: { context: ./x/.., dockerfile: Dockerfile }'],
-  ['extra_hosts: ["h:10.1.1.1", "g=::1", "h=[::2]"]', 'extra_hosts: { h: [10.1.1.1, "::2"], g: "::1" }'],
+  ['extra_hosts: ["h:10.1.1.1", "h=[::2]", "g=::1"]', 'extra_hosts: { h: [10.1.1.1, "::2"], g: "::1" }'],
 ])('%s is the same as %s', async (short, long) => {
   const options = { environment: { HOME: '/home' } }
   expect(await service(short, options)).toEqual(await service(long, options))
