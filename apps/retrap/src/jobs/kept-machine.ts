@@ -1,12 +1,14 @@
 /** The kept machine of a kind: which file it has, how it is made, and the folders that its runs put at its shares. */
 import { realpathSync, statSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { basename, dirname, resolve } from 'node:path'
+import type { PlacedMachine } from '@retrap/cluster'
 import type { Share } from '@retrap/virtio/p9'
 import { buildExecInitramfs, foldersTag, KERNEL_TAG } from '../guests/linux/exec-initramfs.ts'
-import type { LocalShare } from '../machine/share/local-share.ts'
+import { LocalShare } from '../machine/share/local-share.ts'
 import { ExecGuest, type ExecOutside } from './guest.ts'
 import type { JobMount, SharedFolder } from './job.ts'
 import { keepMachine, keptPath, pruneMachines } from './kept.ts'
+import { GuestFiles, sharedTexts } from './lookup.ts'
 import { execCommandLine, execDrivers, type ExecEnds, type ExecKind, folderName } from './machine.ts'
 import { type ViewEntry, ViewShare } from './view-share.ts'
 
@@ -38,9 +40,23 @@ export interface GuestFolder extends SharedFolder, Pick<JobMount, 'how'> {
   readonly file?: string | undefined
 }
 
+/** Opens a folder of the host, or the folder of a file. */
+export function openFolder(path: string): Pick<GuestFolder, 'local' | 'file'> {
+  const isFile = statSync(path, { throwIfNoEntry: false })?.isFile() === true
+  return isFile ? { local: new LocalShare(dirname(path)), file: basename(path) } : { local: new LocalShare(path) }
+}
+
 /** The share whose top is a guest's folder or file. */
-export const shareOf = ({ local, file }: Pick<GuestFolder, 'local' | 'file'>): Pick<Share, 'root'> =>
+const shareOf = ({ local, file }: Pick<GuestFolder, 'local' | 'file'>): Pick<Share, 'root'> =>
   file === undefined ? local : { root: () => local.root().child(file) }
+
+/** The files that a guest's programs find. @param texts - of its machine */
+export const filesOf = (
+  root: Share,
+  folders: readonly Pick<GuestFolder, 'at' | 'local' | 'file'>[],
+  texts?: PlacedMachine['files'],
+): GuestFiles =>
+  new GuestFiles(root, [...sharedTexts(texts), ...folders.map((one) => ({ path: one.at, share: shareOf(one) }))])
 
 /** The shares of a guest, in the order that its kept machine has them. @param wrap - makes of a share what the guest sees */
 export const guestShares = (

@@ -150,11 +150,9 @@ export function folderCommands(machine: PlacedMachine, { workingDirectory }: Pro
 export const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
 
 /** The commands that bring the network up. A machine without one has no card. */
-const networkCommands = ({ number, networks }: PlacedMachine, isShared: boolean): readonly string[] =>
+const networkCommands = ({ number, networks }: PlacedMachine): readonly string[] =>
   networks.length === 0
-    ? isShared
-      ? []
-      : ['card=$(readlink -f /sys/class/net/eth0/device); echo ${card##*/} >$card/driver/unbind']
+    ? ['card=$(readlink -f /sys/class/net/eth0/device); echo ${card##*/} >$card/driver/unbind']
     : [
         `ip link set eth0 address ${hex(addressOf(number))}`,
         // No other machine has its addresses: Linux need not look for one before it uses them. The shell's ip has no `nodad`.
@@ -165,7 +163,7 @@ const networkCommands = ({ number, networks }: PlacedMachine, isShared: boolean)
 
 /** The commands that bring up the network and the disk, and set parameters of the kernel. */
 export const placeCommands = (machine: PlacedMachine, isShared: boolean): readonly string[] => [
-  ...networkCommands(machine, isShared),
+  ...(isShared && machine.networks.length === 0 ? [] : networkCommands(machine)),
   ...kernelCommands(machine),
   ...diskCommands(machine, isShared),
   ...fileCommands(machine),

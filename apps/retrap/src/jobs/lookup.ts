@@ -1,6 +1,6 @@
 /** Looks up files by the guest's paths, without a guest. */
 import type { PlacedMachine } from '@retrap/cluster'
-import { MemoryShare, type Share, type ShareFile, type ShareNode, type ShareStat } from '@retrap/virtio/p9'
+import { after, MemoryShare, type Share, type ShareFile, type ShareNode, type ShareStat } from '@retrap/virtio/p9'
 import { ownStat } from './view-share.ts'
 
 /** A share at a path of the guest. */
@@ -24,11 +24,9 @@ export const sharedTexts = (files: PlacedMachine['files'] = {}): readonly Mounte
   Object.entries(files).map(([path, { text, mode = '0644' }]) => {
     const share = new MemoryShare({ now: () => 0n })
     share.write('file', text)
-    const root = async (): Promise<ShareNode> => {
-      const node = await share.root().child('file')
-      await node.change({ mode: Number.parseInt(mode, 8) })
-      return node
-    }
+    const change = { mode: Number.parseInt(mode, 8) }
+    const root: Share['root'] = () =>
+      after(share.root().child('file'), (node) => after(node.change(change), () => node))
     return { path, share: { root } }
   })
 

@@ -1,7 +1,7 @@
 /** Makes the machines of a cluster. */
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
-import { basename, dirname, resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import v8 from 'node:v8'
 import {
   ClusterError,
@@ -22,17 +22,17 @@ import { ExecError } from '../../jobs/errors.ts'
 import { GuestOriginals } from '../../jobs/guest-originals.ts'
 import { openFolderRoot, openHostRoot } from '../../jobs/host-root.ts'
 import { openImageRoot, type ExecRoot } from '../../jobs/root.ts'
-import { type GuestFolder, guestMounts, guestShares, keepKind, pathOfKept, shareOf } from '../../jobs/kept-machine.ts'
+import { filesOf, type GuestFolder, guestMounts, guestShares } from '../../jobs/kept-machine.ts'
+import { keepKind, openFolder, pathOfKept } from '../../jobs/kept-machine.ts'
 import { type LinuxRoom, LinuxSystem } from '../../jobs/linux-guest.ts'
 import { hostnameOf, makesDirectory, memoryFolder, withoutLinks } from '../../jobs/linux-place.ts'
-import { GuestFiles, sharedTexts } from '../../jobs/lookup.ts'
+import type { GuestFiles } from '../../jobs/lookup.ts'
 import { type ExecKind, keptKind, MOST_CONTAINERS, runBytes } from '../../jobs/machine.ts'
 import { type ModuleShare, openModules } from '../../jobs/module-share.ts'
 import { OwnSystem } from '../../jobs/own-guest.ts'
 import { pathWithoutLinks, type Program, readProgram } from '../../jobs/program.ts'
 import { MachineRecordings, type RecordedHow } from '../../jobs/recordings.ts'
 import { stillShare } from '../../jobs/view-share.ts'
-import { LocalShare } from '../../machine/share/local-share.ts'
 import { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
 import { parseSharedFolder } from '../../options/container-options.ts'
 import { packageVersion } from '../../package-version.ts'
@@ -144,7 +144,7 @@ export class LinuxHost implements GuestsHost {
   /** @param rooms - of the machine and its containers @param at - the place of this one among them */
   async #room(machine: PlacedMachine, kind: ExecKind, rooms: readonly Room[], at: number): Promise<LinuxRoom> {
     const { root, folders } = rooms[at]!
-    const files = filesOf(rooms[at]!, machine)
+    const files = filesOf(root.share, folders, machine.files)
     const env = Object.entries(machine.env).map(([name, value]) => `${name}=${value}`)
     const readOf = (name: string, command: readonly string[]): Promise<Program> => {
       const { entrypoint = [] } = name === MAIN_PROGRAM ? machine : {}
@@ -292,12 +292,11 @@ export class LinuxHost implements GuestsHost {
       const shared = parseSharedFolder(resolveShare(this.#folder, plain))
       const why = `machine ${name}: share '${text}': a cluster only reads folders of the host; expected :copy`
       if (!shared.readOnly) throw new ClusterError('ERR_CLUSTER', why)
-      const isFile = statSync(shared.path, { throwIfNoEntry: false })?.isFile() === true
-      const local = new LocalShare(isFile ? dirname(shared.path) : shared.path)
-      const how = plain === text ? undefined : ('copy' as const)
-      return { ...shared, local, ...(isFile ? { how: 'file' as const, file: basename(shared.path) } : { how }) }
+      const opened = openFolder(shared.path)
+      const how = opened.file !== undefined ? ('file' as const) : plain === text ? undefined : ('copy' as const)
+      return { ...shared, ...opened, how }
     })
-    return { root, folders, files: filesOf({ root, folders }) }
+    return { root, folders, files: filesOf(root.share, folders) }
   }
 }
 
@@ -313,13 +312,6 @@ function optimizeSooner(): void {
     // Engines other than V8 have a way of their own.
   }
 }
-
-/** The files that programs find. @param machine - of whose texts; absent: without these */
-const filesOf = ({ root, folders }: Omit<Room, 'files'>, machine?: PlacedMachine): GuestFiles =>
-  new GuestFiles(root.share, [
-    ...sharedTexts(machine?.files),
-    ...folders.map((one) => ({ path: one.at, share: shareOf(one) })),
-  ])
 
 /** The shares of a guest, with the folders of its containers. */
 function sharesOf(rooms: readonly Room[], modules: ModuleShare): ReturnType<typeof guestShares> {

@@ -216,7 +216,6 @@ class Composer {
 
   async machine(name: string, service: Service): Promise<MachineInput> {
     const say = (text: string): void => void this.lines.push({ service: name, text })
-    const refuse = (key: string, reason: string): CliError => this.#refusal(name, key, reason)
     const image = await this.#image(name, service, say)
     for (const [key, isThere, why] of this.#ignored(service)) if (isThere) say(`${key}: ${why}`)
     const group = this.#groups.get(name)
@@ -230,7 +229,7 @@ class Composer {
     for (const { host, address } of service.extraHosts) if (address !== GATEWAY) (hosts[host] ??= []).push(address)
     const { networkMode } = service
     if (networkMode !== undefined && !['none', 'bridge'].includes(networkMode))
-      throw refuse('network_mode', `${networkMode}: each service is a machine with a network of its own`)
+      throw this.#refusal(name, 'network_mode', `${networkMode}: each service is a machine with a network of its own`)
     if (group !== undefined) {
       const { owner, services, volumes } = group
       const all = `${[...services.keys()].join(', ')} share the machine of ${owner}`

@@ -25,23 +25,17 @@ export interface ComposeFlags {
   readonly pull?: PullPolicy
 }
 
+const words = (option: string, values: string | readonly string[] = []): readonly string[] =>
+  [values].flat().flatMap((one) => [option, one])
 /** The options as words of a command line. */
-export const composeWords = ({
-  file = [],
-  images,
-  profile = [],
-  envFile = [],
-  only,
-  faults,
-  pull,
-}: ComposeFlags): readonly string[] => [
-  ...file.flatMap((one) => ['-f', one]),
-  ...(images === undefined ? [] : ['--images', images]),
-  ...profile.flatMap((one) => ['--profile', one]),
-  ...envFile.flatMap((one) => ['--env-file', one]),
-  ...(only === undefined ? [] : ['--only', only.join(',')]),
-  ...(faults === undefined ? [] : ['--faults', faults]),
-  ...(pull === undefined ? [] : ['--pull', pull]),
+export const composeWords = (flags: ComposeFlags): readonly string[] => [
+  ...words('-f', flags.file),
+  ...words('--images', flags.images),
+  ...words('--profile', flags.profile),
+  ...words('--env-file', flags.envFile),
+  ...words('--only', flags.only?.join(',')),
+  ...words('--faults', flags.faults),
+  ...words('--pull', flags.pull),
 ]
 
 /** Whether a path is that of a Compose file, or of the folder of one. */

@@ -1,12 +1,10 @@
 /** Reads images of services: their tests of health, and test templates where Antithesis' Test Composer looks for them. */
 import { statSync } from 'node:fs'
-import { basename, dirname } from 'node:path'
 import type { MachineInput, PlacedMachine, TestCommand } from '@retrap/cluster'
-import { shareOf } from '../../../jobs/kept-machine.ts'
-import { GuestFiles, isDirectory, sharedTexts } from '../../../jobs/lookup.ts'
+import { filesOf, openFolder } from '../../../jobs/kept-machine.ts'
+import { isDirectory } from '../../../jobs/lookup.ts'
 import { isExecutable } from '../../../jobs/program.ts'
 import { type ExecConfig, openImageRoot } from '../../../jobs/root.ts'
-import { LocalShare } from '../../../machine/share/local-share.ts'
 
 const FOLDER = '/opt/antithesis/test/v1'
 /** The prefixes of commands. Other files, such as `helper_x`, are left alone. */
@@ -36,13 +34,11 @@ export async function readImage(
   const root = await openImageRoot(image, arch)
   const mounts = share.flatMap((text) => {
     const [, source = '', path = ''] = /^(.*):(\/.*?)(?::copy)?$/.exec(text) ?? []
-    const file = statSync(source).isFile() ? basename(source) : undefined
-    if (file === undefined && !statSync(source).isDirectory()) return []
-    const local = new LocalShare(file === undefined ? source : dirname(source))
-    return [{ path, local, share: shareOf({ local, file }) }]
+    const found = statSync(source)
+    return found.isFile() || found.isDirectory() ? [{ at: path, ...openFolder(source) }] : []
   })
   try {
-    const files = new GuestFiles(root.share, [...sharedTexts(texts), ...mounts])
+    const files = filesOf(root.share, mounts, texts)
     const found: Record<string, Omit<TestCommand, 'on'>[]> = {}
     // oxlint-disable no-await-in-loop -- one file at a time
     for (const template of await files.list(FOLDER)) {
