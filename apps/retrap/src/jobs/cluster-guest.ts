@@ -83,7 +83,7 @@ const CLONE_BYTES = 24 * MIB
 const PROCESSOR_BYTES = 4 * MIB
 
 /** Room for the clones of a guest: states of a cluster that are gone on from. Pages that one clone does not write are left for the others. */
-function forksOf(memoryBytes: number, cpus: number): NonNullable<MachineOptions['forks']> {
+export function forksOf(memoryBytes: number, cpus: number): NonNullable<MachineOptions['forks']> {
   const beside = CLONE_BYTES + cpus * PROCESSOR_BYTES + memoryBytes / 512
   const room = (FAMILY_BYTES - DECODED_BYTES - COMPILED_BYTES - HYPERVISOR_BYTES - 1.01 * memoryBytes) / 1.004
   const clones = Math.max(1, Math.min(CLONES, Math.floor((room - LEAST_WRITTEN) / (beside + LEAST_WRITTEN))))
@@ -97,7 +97,7 @@ const roundedDown = (bytes: number): number => bytes - (bytes % (2 * MIB))
  * Room for decoded instructions, and for compiled code: of a server, a client's language and a kernel at once. Measured with etcd: with a
  * PC's usual room, all was decoded anew twice in six seconds, and code was dropped that was in use.
  */
-const DECODED_BYTES = 128 << 20
+export const DECODED_BYTES: number = 128 << 20
 const COMPILED_BYTES = 16 << 20
 
 /** Makes a guest, at rest at its first instant. @throws errors of a machine that cannot be made */

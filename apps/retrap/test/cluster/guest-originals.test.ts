@@ -1,4 +1,9 @@
-import { describe, expect, test } from 'vitest'
+import fc from 'fast-check'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { DECODED_BYTES, forksOf } from '../../src/jobs/cluster-guest.ts'
+import { createMachine, unused } from '../../src/jobs/guest.ts'
+import { execOptions } from '../../src/jobs/machine.ts'
+import { SentPort } from '../../src/jobs/ports.ts'
 import type { MachineOptions } from '../../src/machine/machine-contract.ts'
 import { GuestOriginals, plain } from '../../src/jobs/guest-originals.ts'
 import type { ForkedMachine, MadeGuest } from '../../src/jobs/recordings.ts'
@@ -47,4 +52,34 @@ describe('guests that start later', () => {
     await start()
     expect(done).toEqual(['guest 0'])
   })
+})
+
+/** An Image for Arm of 64 bytes, without code. */
+const IMAGE = `${'00'.repeat(16)}40${'00'.repeat(39)}41524d64${'00'.repeat(4)}`
+test('a guest and its clones fit in the memory of a machine, whatever their RAM and processors', async () => {
+  const memory = vi.spyOn(WebAssembly, 'Memory').mockImplementation(function refuse() {
+    throw new Error('there is none')
+  })
+  onTestFinished(() => memory.mockRestore())
+  const ports = { ...unused(() => undefined), jobs: new SentPort(), signals: new SentPort(), status: new SentPort() }
+  const ends = { ports, shares: [], network: undefined, devices: undefined, disk: undefined }
+  const kind = fc.record({
+    arch: fc.constantFrom('amd64' as const, 'arm64' as const),
+    memoryBytes: fc.integer({ min: 64, max: 3584 }).map((mib) => mib * 2 ** 20),
+    cpus: fc.integer({ min: 1, max: 8 }),
+  })
+  const fits = fc.asyncProperty(kind, async (one) => {
+    const forks = forksOf(one.memoryBytes, one.cpus)
+    const options = await execOptions(
+      { ...one, cpu: undefined, kernel: undefined, debian: one.arch, devices: [] },
+      ends,
+    )
+    const images = one.arch === 'amd64' ? { firmware: new Uint8Array(1 << 16) } : { kernel: Buffer.from(IMAGE, 'hex') }
+    const made = createMachine({ ...options, ...images, codeCacheBytes: DECODED_BYTES, forks })
+    // The host is asked for memory of a size that may be.
+    await expect(made).rejects.toMatchObject({ code: 'ERR_NO_MEMORY' })
+    expect(forks.clones).toBeGreaterThanOrEqual(1)
+    expect(forks.writtenBytes).toBeGreaterThanOrEqual(16 * 2 ** 20)
+  })
+  await fc.assert(fits, { numRuns: 300, examples: [[{ arch: 'amd64', memoryBytes: 3584 * 2 ** 20, cpus: 8 }]] })
 })
