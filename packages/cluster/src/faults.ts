@@ -85,6 +85,7 @@ const PARTITIONS: readonly ((names: readonly string[]) => string[])[] = [
   // One does not reach the others, and they do reach it.
   ([one, ...others]) => others.map((other) => `${one}>${other}`),
 ]
+const ALONE = [PARTITIONS[1]!, PARTITIONS[3]!]
 
 const between = (some: readonly string[], others: readonly string[]): string[] =>
   some.flatMap((one) => others.flatMap((other) => [`${one}>${other}`, `${other}>${one}`]))
@@ -135,7 +136,7 @@ export function drawFaults(
       found.push({
         kind: kind as FaultName,
         ...{ at: Math.round(at), for: Math.round(Math.min(lasts, until - at)) },
-        ...placeOf(kind as FaultName, some, draws),
+        ...placeOf(kind as FaultName, some, names, draws),
         ...(amount !== undefined && { amount }),
       })
     }
@@ -144,11 +145,15 @@ export function drawFaults(
   return [...drawn, ...wishes.list].toSorted((one, other) => one.at - other.at)
 }
 
-function placeOf(kind: FaultName, names: readonly string[], draws: Draws): Partial<Fault> {
+/** @param all - also machines that faults of the kind spare */
+function placeOf(kind: FaultName, names: readonly string[], all: readonly string[], draws: Draws): Partial<Fault> {
   if (kind === 'partition') {
-    const order = draws.shuffled(names)
+    // A single machine is cut off from those that are spared.
+    const order = names.length === 1 ? [...new Set([...names, ...all])] : draws.shuffled(names)
     // A ring of three is whole, and one machine has no links.
-    const cuts = PARTITIONS.map((shape) => shape(order)).filter(({ length }) => length > 0)
+    const cuts = (names.length === 1 ? ALONE : PARTITIONS)
+      .map((shape) => shape(order))
+      .filter(({ length }) => length > 0)
     return { cut: cuts.length === 0 ? [] : draws.pick(cuts) }
   }
   // A rack, or all of them.

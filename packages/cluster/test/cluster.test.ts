@@ -295,6 +295,9 @@ test('faults are drawn within their time, and the schema knows their kinds', () 
   expect(drawn).not.toEqual(drawFaults(faults, ['node-1', 'node-2'], 4))
   const power = { every: 1e6, for: 1, machines: ['client'] }
   expect(drawFaults({ ...faults, rates: { power } }, ['node-1'], 3)[0]!.machines).toEqual(['client'])
+  const partition = { every: 1e8, for: 1, machines: ['b'] }
+  const cuts = drawFaults({ ...faults, rates: { partition } }, ['a', 'b', 'c'], 3).map(({ cut }) => cut!.join(' '))
+  expect([...new Set(cuts)].toSorted()).toEqual(['b>a a>b b>c c>b', 'b>a b>c'])
   // The reference of the file is made of it.
   const schema = JSON.stringify(clusterSchema(), (name, value: object) => {
     if (name === 'properties') for (const field of Object.values(value)) expect(field).toHaveProperty('description')
