@@ -108,7 +108,11 @@ const mode = z.string().regex(/^[0-7]{3,4}$/, 'expected permissions such as 0755
 const owner = z.string().regex(/^\d{1,9}:\d{1,9}$/, 'expected UID:GID')
 const file = z.union([
   z.string().transform((text) => ({ text })),
-  z.strictObject({ text: z.string(), mode: mode.optional(), owner: owner.optional() }),
+  z.strictObject({
+    text: z.string().describe('Its text.'),
+    mode: mode.optional().describe('Its permissions, such as `0755`. Default: those of a new file.'),
+    owner: owner.optional().describe('Its owner as `UID:GID`. Default: root.'),
+  }),
 ])
 const disk = z.strictObject({
   size: diskSize
