@@ -53,6 +53,9 @@ export interface Pulling {
 /** The cache of pulled images. */
 export const pulledFolder = (): string => join(cacheDirectory(), 'registry')
 
+const roomFor = ({ code }: OciError): string =>
+  code === 'ERR_CACHE' ? '; retrap layers --prune makes room, and XDG_CACHE_HOME names another place' : ''
+
 /** The name of a pulled image with its digest: another host pulls the same by it. */
 export const pinnedName = ({ name, digest }: PulledImage): string => `${name.replace(/@.*/, '')}@${digest}`
 
@@ -75,8 +78,7 @@ export async function pulled(
 ): Promise<PulledImage | undefined> {
   const file = folder === undefined ? undefined : splitImage(resolve(folder, image)).path
   const canBeFile = file !== undefined && !HOST.test(image)
-  if (!isImageName(image) || (file !== undefined && existsSync(file)) || (canBeFile && ARCHIVE.test(image)))
-    return undefined
+  if (!isImageName(image) || existsSync(file ?? '') || (canBeFile && ARCHIVE.test(image))) return undefined
   const { fetchShown } = await import('../host/files/fetch-progress.ts')
   const options = { architecture, folder: pulledFolder(), policy, signal }
   try {
@@ -84,7 +86,7 @@ export async function pulled(
   } catch (error) {
     if (signal?.aborted === true) throw new CliError('ERR_FETCH', `${image}: the pull was stopped; what has come stays`)
     if (!(error instanceof OciError)) throw error
-    const kept = policy === 'never' ? ' (--pull never)' : ''
+    const kept = policy === 'never' ? ' (--pull never)' : roomFor(error)
     throw new CliError('ERR_FETCH', `${error.message}${kept}${canBeFile ? `; and there is no file ${file}` : ''}`)
   }
 }
@@ -113,7 +115,7 @@ export async function openImageRoot(image: string, architecture: string, pulling
     }
   } catch (error) {
     if (!(error instanceof OciError)) throw error
-    const how = error.code === 'ERR_CHOICE' ? ` (--image ${path}:NAME)` : ''
+    const how = error.code === 'ERR_CHOICE' ? ` (--image ${path}:NAME)` : roomFor(error)
     throw new CliError('ERR_INPUT', `${error.message}${how}`)
   }
 }

@@ -54,7 +54,9 @@ export async function tryFileLock(path: string, work: () => Promise<void>): Prom
   try {
     await withFileLock(path, work, { waits })
   } catch (error) {
-    if (error !== held) throw error
+    // A full disk has no room for a lock that no running process has.
+    if (['ENOSPC', 'EDQUOT'].includes(codeOf(error))) await work()
+    else if (error !== held) throw error
   }
 }
 

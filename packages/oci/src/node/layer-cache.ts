@@ -193,8 +193,7 @@ export async function removeOldest(folder: string, { mostBytes, stays = () => fa
   let bytes = all
   for (const file of found.toSorted((a, b) => a.time - b.time)) {
     const { path } = file
-    const isAbandoned = file.isNew && Date.now() - file.time > ABANDONED_MS
-    if (file.isNew ? !isAbandoned : bytes <= mostBytes || stays(file)) continue
+    if (file.isNew ? Date.now() - file.time <= ABANDONED_MS : bytes <= mostBytes || stays(file)) continue
     // A process that has the file open can still read it.
     const remove = async (): Promise<void> => {
       await rm(path, { force: true })

@@ -110,10 +110,7 @@ export class RegistryClient {
       }
       if (bytes < size) throw this.#passing(`${this.#image.domain} ended ${name} after ${bytes} of ${size} bytes`)
     }
-    const open = (): Promise<void> => {
-      const headers: Headers = bytes > 0 ? { range: `bytes=${bytes}-` } : {}
-      return this.#open(`blobs/${name}`, headers, take)
-    }
+    const open = () => this.#open(`blobs/${name}`, bytes > 0 ? { range: `bytes=${bytes}-` } : {}, take)
     if (bytes < size) await this.#again(open, () => bytes)
   }
 
