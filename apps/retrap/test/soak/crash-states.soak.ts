@@ -17,9 +17,9 @@ const loop = (count: number, step: string): string =>
 const found = (name: string, of: string): string => `echo found ${name} $(${of} 2>/dev/null || echo 0) ${REPORT}`
 
 const sqlite = (mode: string, synchronous: string, count: number) => ({
-  work: `cd /data; { echo '.output /dev/null
-    pragma journal_mode = ${mode}; pragma synchronous = ${synchronous}; create table t(n integer primary key, text);
-    .output'; ${loop(count, `echo "insert into t values($n, hex(randomblob(700))); select 'promised rows $n';"`)}; } |
+  work: `cd /data; { printf '.output /dev/null\\npragma journal_mode = ${mode}; pragma synchronous = ${synchronous};\\n'
+    printf 'create table t(n integer primary key, text);\\n.output\\n'
+    ${loop(count, `echo "insert into t values($n, hex(randomblob(700))); select 'promised rows $n';"`)}; } |
     stdbuf -oL sqlite3 db ${REPORT}`,
   check: `set -- $(sqlite3 /data/db 'pragma integrity_check; select count(*) from t' 2>/dev/null)
     echo found rows \${2:-0} ${REPORT}; [ "$1" = ok ]`,
@@ -46,7 +46,7 @@ const postgres = (fsync: string, count: number) => ({
   work: `${PG}; install -d -m 700 -o nobody $d
     as $bin/initdb -D $d -U postgres --locale=C.UTF-8 --data-checksums --wal-segsize=1 -A trust --no-sync >/dev/null || exit 1
     ${server(fsync)}; sql -c 'create table t(n int primary key, text text); checkpoint'; sync; touch /data/is-ready; sync
-    { ${loop(count, String.raw`echo "insert into t values ($n, repeat('$n ', 99));"; echo "\echo promised rows $n"`)}; } | sql -f - ${REPORT}`,
+    { ${loop(count, String.raw`printf '%s\n' "insert into t values ($n, repeat('$n ', 99));" "\\echo promised rows $n"`)}; } | sql -f - ${REPORT}`,
   check: `[ -e /data/is-ready ] || { echo found rows 0 ${REPORT}; exit 0; }
     ${PG}; ${server('on')}; ${found('rows', 'sql -c "select count(length(text)) from t"')}; kill -INT $pid; wait $pid`,
   options: ['--root', '/tmp/retrap-roots/crash-postgres', '--disk', '256M', '--memory', '512M'],

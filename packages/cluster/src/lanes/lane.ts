@@ -109,6 +109,7 @@ const USUAL_STATE_BYTES = 4 * 2 ** 30
 const MACHINE = 0
 /** Lines of a check's output that are kept, and time for a machine to unmount its disk. */
 const MOST_OUTPUT = 20
+const MOST_TEXT = 4096
 const CATCH_NS = 60e9
 
 /** A lane in this thread. */
@@ -212,7 +213,8 @@ export class ClusterLane implements Lane, CrashLane {
     const { signal } = this.#stop
     const fork = await caught.fork({
       ...{ signal, disks: new Map([[MACHINE, disk]]) },
-      onEvent: ({ kind, text }) => (kind === 'report' ? reports : kind === 'output' ? output : undefined)?.push(text),
+      onEvent: ({ kind, text }) =>
+        (kind === 'report' ? reports : kind === 'output' ? output : undefined)?.push(text.slice(0, MOST_TEXT)),
     })
     try {
       fork.guests.get(MACHINE)!.mount!(true)

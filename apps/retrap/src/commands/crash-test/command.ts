@@ -21,7 +21,7 @@ With --out each loss leaves a plan, and the first of its kind a recording:
   retrap cluster run OUT/cluster.json --plan OUT/flush-7.json
   retrap cluster replay OUT/flush-7.run --machine machine --goto 1.5s --gdb 1234
 
-Exit codes: 0 all states hold, 1 some are lost, 125 an error of retrap's, 130 and 143 ended by a signal.
+Exit codes: 0 all states hold, 1 some are lost, 125 an error of retrap's, 130 ended by a signal.
 
 Example:
   retrap crash-test --work 'cd /data; echo 1 >a; sync a; echo promised n 1 >/dev/retrap/report' \\
@@ -37,6 +37,11 @@ export function addCrashTest(program: Command, outputs: ClusterOutputs, report: 
     .option('--image <name>', "an image of a container, as of exec (default: the host's programs)")
     .addOption(pullOption())
     .option('--root <folder>', 'a folder with the files of both, in place of an image')
+    .addOption(
+      new Option('--arch <name>', 'the processor')
+        .choices(['x86-64', 'arm64'])
+        .default(process.arch === 'arm64' ? 'arm64' : 'x86-64', "the host's"),
+    )
     .option('--share <folder[:path]>', 'a folder that both can read (repeatable)', asIs)
     .option('-e, --env <name=value>', 'a variable of both (repeatable)', asIs)
     .option('-u, --user <uid:gid>', 'numbers or names in the guest (default: root)')

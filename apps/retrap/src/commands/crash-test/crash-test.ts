@@ -11,6 +11,7 @@ import {
   type CrashState,
   exploreCrashes,
   GENERATOR,
+  type MachineInput,
   pagesAfter,
   type Plan,
   readCluster,
@@ -45,6 +46,7 @@ export interface CrashTestFlags {
   readonly image?: string
   readonly pull?: PullPolicy
   readonly root?: string
+  readonly arch: NonNullable<MachineInput['arch']>
   readonly share?: readonly string[]
   readonly env?: readonly string[]
   readonly user?: string
@@ -83,7 +85,8 @@ export async function runCrashTest(flags: CrashTestFlags, outputs: ClusterOutput
         jobs ?? lanesWithin(description),
         (lanes) => exploreCrashes(lanes, options),
       )
-      if (work.result.failure !== undefined) throw new CliError('ERR_INPUT', `without a crash: ${work.result.failure}`)
+      if (work.result.failure !== undefined && !signal.aborted)
+        throw new CliError('ERR_INPUT', `without a crash: ${work.result.failure}`)
       tell(
         { kind: 'flushes', flushes: intervals.map(({ loss, ...one }) => ({ ...one, lost: loss !== undefined })) },
         table(intervals),
@@ -167,7 +170,7 @@ const shell = (command: string): readonly string[] => ['/bin/sh', '-c', command]
 
 /** The machine, as a `cluster.json` has it. @param faultsMs - the time in which faults may come */
 function inputOf(
-  { image, root, share = [], env = [], user, memory, disk, work, check }: CrashTestFlags,
+  { arch, image, root, share = [], env = [], user, memory, disk, work, check }: CrashTestFlags,
   faultsMs = 0,
 ): ClusterInput {
   const path = image === undefined ? undefined : splitImage(image).path
@@ -176,7 +179,7 @@ function inputOf(
     machines: [
       {
         name: MACHINE,
-        ...{ memory, disk },
+        ...{ arch, memory, disk },
         ...(image !== undefined && { image: existsSync(path!) ? resolve(image) : image }),
         ...(root !== undefined && { root: resolve(root) }),
         share: share.map((one) => (one.startsWith('/') ? one : `${process.cwd()}/${one}`)),
