@@ -357,10 +357,8 @@ describe('trees of states', () => {
     ]
     expect(findings.map(({ failure }) => failure)).toEqual(['check ended with 1'])
     for (const { path, mended, failure } of findings) {
-      const plan = readPlan(
-        JSON.parse(JSON.stringify({ seed: 7, draws: 'xoroshiro64**', failure, path, mended })),
-        description,
-      )
+      const given = { seed: 7, draws: 'xoroshiro64**', failure, path, mended }
+      const plan = readPlan(JSON.parse(JSON.stringify(given)), description)
       // oxlint-disable-next-line no-await-in-loop -- one after another
       const cluster = await Cluster.start(description, seedOfPlan(plan), HOST)
       // oxlint-disable-next-line no-await-in-loop -- as above
@@ -386,34 +384,24 @@ describe('trees of states', () => {
       }
     const lane = { begin: 0, run: fail, stretch: act('to'), mend: act('mend'), release: () => {}, close: () => {} }
     const told: string[] = []
-    const { findings, states } = await explore(
-      description,
-      seed,
-      Array.from({ length: lanes }, () => lane),
-      {
-        ...{ goesOn: () => true, states: 40, signal: stop.signal },
-        onState: ({ state, path, result }) => void told.push(JSON.stringify([state, path, result.failure])),
-      },
-    )
+    const { findings, states } = await explore(description, seed, new Array<Lane>(lanes).fill(lane), {
+      ...{ goesOn: () => true, states: 40, signal: stop.signal },
+      onState: ({ state, path, result }) => void told.push(JSON.stringify([state, path, result.failure])),
+    })
     return { told, states, findings, failures }
   }
   const fail = () => Promise.reject(new Error('a branch'))
 
-  test('end with their first failure, in however many lanes, and keep it where they are stopped', () =>
-    fc.assert(
-      fc.asyncProperty(
-        fc.nat(),
-        fc.integer({ min: 2, max: 4 }),
-        fc.integer({ min: 1, max: 30 }),
-        async (seed, lanes, at) => {
-          const [one, several] = [await search(1, seed), await search(lanes, seed)]
-          expect([several.told, several.states, several.findings]).toEqual([one.told, one.states, one.findings])
-          const stopped = await search(lanes, seed, at)
-          expect(stopped.findings.length > 0).toBe(stopped.failures > 0)
-        },
-      ),
-      { numRuns: 60 },
-    ))
+  test('end with their first failure, in however many lanes, and keep it where they are stopped', async () => {
+    const [lanes, stops] = [fc.integer({ min: 2, max: 4 }), fc.integer({ min: 1, max: 30 })]
+    const property = fc.asyncProperty(fc.nat(), lanes, stops, async (seed, many, at) => {
+      const [one, several] = [await search(1, seed), await search(many, seed)]
+      expect([several.told, several.states, several.findings]).toEqual([one.told, one.states, one.findings])
+      const stopped = await search(many, seed, at)
+      expect(stopped.findings.length > 0).toBe(stopped.failures > 0)
+    })
+    await fc.assert(property, { numRuns: 60 })
+  })
 })
 
 /** Plans of release 0.3.0, and a checksum of all that happened there in their runs. */

@@ -135,6 +135,7 @@ test('folders are copied in whole lines of base64, once, and only those that oth
 
 /** What a program does, by milliseconds from its start: a line of its status, or the code that it ends with. */
 type Script = Readonly<Record<number, string | number>>
+type Scripts = Readonly<Record<string, Script>>
 
 interface Act {
   readonly ns: number
@@ -187,7 +188,7 @@ class Actor implements ClusterGuest {
 }
 
 describe('programs', () => {
-  const hostOf = (scripts: Readonly<Record<string, Script>>): ClusterHost => ({
+  const hostOf = (scripts: Scripts): ClusterHost => ({
     make: ({ name }: PlacedMachine, _, listener) => Promise.resolve(new Actor(scripts[name] ?? {}, listener)),
   })
 
@@ -205,12 +206,7 @@ describe('programs', () => {
   const list = ['b-1', 'c'].map((name) => ({ kind: 'crash', at: '100ms', for: '200ms', machines: [name] }) as const)
 
   /** @param forks - milliseconds after which it is forked */
-  async function run(
-    scripts: Readonly<Record<string, Script>>,
-    required = true,
-    forks: number[] = [],
-    isRemote = false,
-  ) {
+  async function run(scripts: Scripts, required = true, forks: number[] = [], isRemote = false) {
     const machines = MACHINES.map((one) =>
       'after' in one ? { ...one, after: one.after.map((condition) => ({ ...condition, required })) } : one,
     )
@@ -220,13 +216,8 @@ describe('programs', () => {
       if (kind !== 'fault' && (kind !== 'output' || machine === 'a'))
         told.push(`${Math.floor(ns / 1e6)} ${machine} ${text}`)
     }
-    const host = hostOf(scripts)
-    let cluster = await Cluster.start(
-      readCluster(value),
-      1,
-      isRemote ? new RemoteHost([threadOf(host, 'thread')]) : host,
-      { onEvent },
-    )
+    const host = isRemote ? new RemoteHost([threadOf(hostOf(scripts), 'thread')]) : hostOf(scripts)
+    let cluster = await Cluster.start(readCluster(value), 1, host, { onEvent })
     await cluster.begin({ number: 0 })
     const ready = cluster.now
     for (const ms of forks) {

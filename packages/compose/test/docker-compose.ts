@@ -4,32 +4,24 @@ import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 
 const SITE = './usr/lib/python3/dist-packages'
-const python = (name: string, ...modules: readonly string[]) => ({
+/** Modules by packages. Those of a list have the names of their packages. */
+const MODULES: Readonly<Record<string, readonly string[]>> = {
+  'docker-compose': ['compose/*', 'docker_compose-*'],
+  'python3-cached-property': ['cached_property.py'],
+  'python3-docopt': ['docopt.py'],
+  'python3-pyrsistent': ['pyrsistent/*', '_pyrsistent_version.py'],
+  'python3-six': ['six.py'],
+  'python3-texttable': ['texttable.py'],
+  ...Object.fromEntries(
+    'attr certifi chardet distro docker dockerpty dotenv idna jsonschema packaging requests urllib3 websocket yaml'
+      .split(' ')
+      .map((name) => [`python3-${name}`, [`${name}/*`]]),
+  ),
+}
+const PACKAGES = Object.entries(MODULES).map(([name, modules]) => ({
   package: name,
   members: modules.map((module) => `${SITE}/${module}`),
-})
-const PACKAGES = [
-  python('docker-compose', 'compose/*', 'docker_compose-*'),
-  python('python3-attr', 'attr/*'),
-  python('python3-cached-property', 'cached_property.py'),
-  python('python3-certifi', 'certifi/*'),
-  python('python3-chardet', 'chardet/*'),
-  python('python3-distro', 'distro/*'),
-  python('python3-docker', 'docker/*'),
-  python('python3-dockerpty', 'dockerpty/*'),
-  python('python3-docopt', 'docopt.py'),
-  python('python3-dotenv', 'dotenv/*'),
-  python('python3-idna', 'idna/*'),
-  python('python3-jsonschema', 'jsonschema/*'),
-  python('python3-packaging', 'packaging/*'),
-  python('python3-pyrsistent', 'pyrsistent/*', '_pyrsistent_version.py'),
-  python('python3-requests', 'requests/*'),
-  python('python3-six', 'six.py'),
-  python('python3-texttable', 'texttable.py'),
-  python('python3-urllib3', 'urllib3/*'),
-  python('python3-websocket', 'websocket/*'),
-  python('python3-yaml', 'yaml/*'),
-]
+}))
 
 /** Runs `docker-compose ARGS` and returns what it prints. */
 export type DockerCompose = (args: readonly string[], environment?: Readonly<Record<string, string>>) => string
