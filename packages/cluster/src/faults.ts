@@ -148,7 +148,7 @@ export function drawFaults(
 /** @param all - also machines that faults of the kind spare */
 function placeOf(kind: FaultName, names: readonly string[], all: readonly string[], draws: Draws): Partial<Fault> {
   if (kind === 'partition') {
-    // A single machine is cut off from those that are spared.
+    // A single machine is cut off from spared ones.
     const order = names.length === 1 ? [...new Set([...names, ...all])] : draws.shuffled(names)
     // A ring of three is whole, and one machine has no links.
     const cuts = (names.length === 1 ? ALONE : PARTITIONS)

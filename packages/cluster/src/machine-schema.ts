@@ -110,7 +110,7 @@ const file = z.union([
   z.string().transform((text) => ({ text })),
   z.strictObject({
     text: z.string().describe('Its text.'),
-    mode: mode.optional().describe('Its permissions, such as `0755`. Default: those of a new file.'),
+    mode: mode.optional().describe('Its permissions, such as `0755`. Default: 0644.'),
     owner: owner.optional().describe('Its owner as `UID:GID`. Default: root.'),
   }),
 ])

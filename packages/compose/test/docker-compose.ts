@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 
 const SITE = './usr/lib/python3/dist-packages'
-/** Modules by packages. Those of a list have the names of their packages. */
+/** Modules by the names of packages. */
 const MODULES: Readonly<Record<string, readonly string[]>> = {
   'docker-compose': ['compose/*', 'docker_compose-*'],
   'python3-cached-property': ['cached_property.py'],
