@@ -23,7 +23,15 @@ const cluster: ClusterInput = {
     { ...both, name: 'app', inside: 'db', disk: { folders } },
     { name: 'out', root: 'amd64', command: shell(DRIVE) },
   ],
-  workload: { on: 'out', setup: shell('sleep 0.4') },
+  workload: {
+    ...{ on: 'out', setup: shell('sleep 0.4') },
+    templates: {
+      endless: [
+        { kind: 'parallel_driver', on: 'db', command: shell('tail -f /dev/null & exec setsid tail -f /dev/null') },
+        { kind: 'eventually', on: 'db', command: shell('! pidof tail') },
+      ],
+    },
+  },
   faults: {
     ...{ for: '2s', heal: '50ms' },
     list: [
@@ -39,7 +47,7 @@ const cluster: ClusterInput = {
 const note = skipNote(isHere, 'no /proc, or no kernel')
 test(`containers have what is theirs, and faults of one, in each run${note}`, { timeout: 900_000 }, async () => {
   await soak.setup!()
-  const one = { value: cluster, seed: 5, stops: [600e6, 1100e6, 1800e6] }
+  const one = { value: cluster, seed: 6, stops: [600e6, 1100e6, 1800e6] }
   const first = await run(one, PLAIN, () => 99)
   const begin = Number(first.find((line) => line.includes('faults begin'))!.split(' ')[0])
   /** The things that a machine has said in some milliseconds since faults began. */
@@ -47,7 +55,7 @@ test(`containers have what is theirs, and faults of one, in each run${note}`, { 
     first.flatMap((line) => {
       const [ns, name, ...words] = line.split(' ')
       const ms = (Number(ns) - begin) / 1e6
-      return name === machine && ms >= from && ms < to ? [words.join(' ')] : []
+      return name === machine && words[0] !== 'phase' && ms >= from && ms < to ? [words.join(' ')] : []
     })
   for (const [i, name] of ['db', 'app'].entries()) {
     expect(heard(name, -9999, 0)[0]).toMatch(new RegExp(`^output ${name} 52:54:00:7c:00:0${i + 1} [4-9]$`))
@@ -62,6 +70,8 @@ test(`containers have what is theirs, and faults of one, in each run${note}`, { 
   expect(heard('app', 810, 1000).length).toBeGreaterThan(heard('db', 810, 1000).length)
   expect(heard('app', 1100, 1400)).toContain('machine its program ended with 137, and starts again')
   expect(heard('db', 1100, 1400).join()).not.toContain('ended')
+  // The end of the run says that no process of it is left.
+  expect(first).toContainEqual(expect.stringMatching(/ db phase sh #\d+ is killed$/))
   const forked = { ...PLAIN, workers: 2, isForked: true, forks: 0b1111 }
   for (const way of [forked, { ...PLAIN, isRecorded: true, isCompiled: false }])
     expect(await run(one, way, () => 99)).toEqual(first)
