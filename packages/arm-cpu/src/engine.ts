@@ -127,7 +127,6 @@ export class ArmEngine {
 
 let byKey: ReadonlyMap<string, FormSource> | undefined
 
-/** Returns the form with a key. */
 export function formOfKey(key: string): FormSource {
   if (byKey === undefined) {
     const found = new Map<string, FormSource>()

@@ -143,7 +143,6 @@ function nameColumns(mnemonic: string): Pick<Form, 'name' | 'sign' | 'rounding'>
   return { name, sign: (sign ?? first) as Form['sign'], rounding: converted ?? integral ?? '' }
 }
 
-/** Compiles a row. */
 export function compileRow(row: Row, index: number): Form {
   const { encoding } = row
   let mask = 0

@@ -58,9 +58,7 @@ export interface ArmExceptionRegisters {
   spsrEl1: number
   /** AArch32. */
   dfsr: number
-  /** IFSR. */
   ifsr: number
-  /** IFAR. */
   ifar: number
 }
 

@@ -28,7 +28,6 @@ import type { DeviceHostState, DevicePlatform } from './platform.ts'
 export abstract class DeviceSet implements LocalModels {
   /** The ranges that the models claim. */
   readonly regions: RegionTable
-  /** PCI functions. */
   readonly functions: PciTree
   /** Serves requests with the models. */
   readonly requests: LocalModels['requests']

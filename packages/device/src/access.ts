@@ -11,7 +11,6 @@ export interface Word64 {
 
 /** The part of the host's `AbortSignal` that this package relies on. */
 export interface CancelSignalShape {
-  /** Whether the signal has aborted. */
   readonly aborted: boolean
   /** Adds a listener for abortion. */
   addEventListener(type: 'abort', listener: () => void): void

@@ -64,7 +64,6 @@ export class Receiver extends Stateful {
     })
   }
 
-  /** Whether the FIFOs are on. */
   get fifos(): boolean {
     return this.#r.fifos
   }

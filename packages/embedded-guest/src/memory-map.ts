@@ -9,7 +9,6 @@ export const RESET_VECTOR = 0xf_fff0
 /** Page tables: one PML4, one PDPT, four page directories of 2 MiB pages: an identity map of 4 GiB. */
 export const PAGE_TABLES = { pml4: 0x1000, pdpt: 0x2000, directories: 0x3000, gibibytes: 4, end: 0x7000 } as const
 
-/** Variables. */
 export const VARIABLES = 0x8000
 
 /** Top of the stack, which grows down. */

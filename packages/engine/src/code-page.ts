@@ -6,7 +6,6 @@ const LINE_SHIFT = 6
 
 /** Bytes of a page that a unit was made from. */
 export interface UnitPart {
-  /** The page. */
   readonly page: CodePage
   /** Pairs of offsets: the first byte, and the one after the last. Empty where the unit only depends on where the page is mapped. */
   readonly ranges: readonly number[]

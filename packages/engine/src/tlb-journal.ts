@@ -33,7 +33,6 @@ export class TlbJournal {
     this.entries = larger
   }
 
-  /** Adds an entry. */
   add(entry: number): void {
     if (this.count === this.entries.length) this.reserve(this.count + 1)
     this.entries[this.count++] = entry

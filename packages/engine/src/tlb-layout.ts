@@ -15,13 +15,11 @@ export const TLB_INDEX_MASK = 0x3fff0
 
 /** Entries of a table. */
 export const TLB_ENTRIES = 16384
-/** Bytes of an entry. */
 export const TLB_ENTRY_BYTES = 16
 /** Offset of an entry's word of flags. */
 export const TLB_FLAGS = 12
 /** Lowest bit of the page's protection key in the word of flags, five bits. */
 export const TLB_KEY_SHIFT = 8
-/** Bytes of a table. */
 export const TLB_TABLE_BYTES: number = TLB_ENTRIES * TLB_ENTRY_BYTES
 
 /** Bytes of the count of changes, with padding to the size of an entry. */
@@ -128,7 +126,6 @@ export interface TranslatedPage {
   key: number
 }
 
-/** Returns the flags of a page. */
 export function pageFlags({ global, pageBytes, key }: TlbPage): number {
   const size = 31 - PAGE_SHIFT - Math.clz32(pageBytes)
   return (global ? FLAG_GLOBAL : 0) | (size << SIZE_SHIFT) | (key << TLB_KEY_SHIFT)

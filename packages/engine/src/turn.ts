@@ -2,7 +2,6 @@ import { PAGE_BYTES, PAGE_SHIFT } from '@retrap/memory'
 import type { StateLayout } from './loop-state.ts'
 import { STATUS_CONTINUE } from './status.ts'
 
-/** The offset in a page. */
 const OFFSET = PAGE_BYTES - 1
 
 /** Cost of the delivery of an event, in instructions, which take about as long. */

@@ -48,7 +48,6 @@ const PERL = `exec perl -e '
   my $b; while (sysread $s, $b, 65536) { my $at = 0; $at += syswrite STDOUT, $b, 65536, $at while $at < length $b }
   kill "TERM", getppid' ADDRESS PORT`
 
-/** A command that connects. */
 export interface ConnectCommand {
   readonly text: string
   /** The text is a program's name and arguments. */

@@ -2,7 +2,6 @@ import { hex } from '@retrap/device/host'
 import { IoreqError } from './errors.ts'
 import { IOREQ_TYPE_PIO } from './layout.ts'
 
-/** Port of CONFIG_ADDRESS. */
 export const CONFIG_ADDRESS_PORT = 0xcf8
 /** First of the four ports of CONFIG_DATA. */
 export const CONFIG_DATA_PORT = 0xcfc

@@ -93,7 +93,6 @@ export function phrase({ type, direction, address, size }: FailedAccess): string
   return `${kind} ${direction === L.IOREQ_READ ? 'read' : 'write'} of ${size} bytes at ${hex(address)}`
 }
 
-/** A request as an access. */
 export function accessOf(request: IoRequest): FailedAccess {
   const { type, direction, size } = request
   return { type, direction, address: requestAddress(request), size }

@@ -143,7 +143,6 @@ export class Invalidations {
     }
   }
 
-  /** A server has acknowledged in its slot. */
   acknowledgedInSlot(server: IoreqServer, vcpu: number, wait: Wait): void {
     server.slot(vcpu).state = STATE_IOREQ_NONE
     this.acknowledged(server, vcpu, wait)

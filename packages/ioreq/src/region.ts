@@ -62,7 +62,6 @@ export interface ShownMemory {
 export interface RegionOwner {
   /** Checks a claim that is about to be made; throws DeviceError where it may not be. */
   checkClaim(region: ClaimedRegion, base: number): void
-  /** The claim has changed. */
   claimChanged(region: ClaimedRegion): void
   /** The region is gone. */
   claimDropped(region: ClaimedRegion): void

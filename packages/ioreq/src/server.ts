@@ -97,7 +97,6 @@ export interface ServerPlace {
   readonly ring: BufferedRing | null
   /** Hears what changes. */
   readonly owner: ServerOwner
-  /** Makes its channel. */
   readonly channelOf: (server: IoreqServer) => Channel
 }
 

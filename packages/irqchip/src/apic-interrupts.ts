@@ -352,7 +352,6 @@ export abstract class ApicInterrupts extends Controller {
     this.changed()
   }
 
-  /** The level of a pin. */
   #level(pin: 0 | 1): boolean {
     return (this.words[apicRegisters.W.LINT]! & (1 << pin)) !== 0
   }

@@ -80,7 +80,6 @@ export class Counter {
     this.#ns = new Ratio(1e9, hz)
   }
 
-  /** The count at a time. */
   countAt(time: Readonly<Word64>, into: Word64): void {
     const { lo, hi } = time
     const high = this.#ticks.word(hi, 0)

@@ -2,7 +2,6 @@ import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import type { FrameKind } from './guest-map.ts'
 import type { WritableSegment } from './mapping.ts'
 
-/** The parts of a segment. */
 interface SegmentParts {
   readonly kind: FrameKind
   readonly gpa: number

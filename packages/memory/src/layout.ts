@@ -49,7 +49,6 @@ export const WASM_PAGE_BYTES = 0x1_0000
  * hypercalls on any thread may allocate.
  */
 
-/** MA of the header. */
 export const HEADER_MA: number = 1 * PAGE_BYTES
 /** Index of the header's first word in `MachineMemory.u32`. */
 export const HEADER_WORD: number = HEADER_MA >>> 2

@@ -204,7 +204,6 @@ function writeLong(f: Builder, out: Word, length: I32): void {
   )
 }
 
-/** A token with literals. */
 function writeLiterals(f: Builder, token: I32, out: Word, from: I32, count: I32): void {
   f.scope(() => {
     const length = f.let(count)

@@ -67,7 +67,6 @@ export class Codec {
     return found
   }
 
-  /** Compresses bytes. */
   compress(bytes: Uint8Array): Uint8Array {
     const blocks: Uint8Array[] = []
     for (let at = 0; at < bytes.length; at += BLOCK_BYTES) {

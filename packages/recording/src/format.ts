@@ -57,7 +57,6 @@ export function checkHeader(header: Uint8Array): void {
   if (view.getUint32(12, true) !== 0) throw new RecordingError('ERR_DAMAGED', 'the recording is damaged in its header')
 }
 
-/** Makes the head of a section. */
 export function encodeHead(name: SectionName, data: Uint8Array, bytes: number, at: Instant): Uint8Array {
   const head = new Uint8Array(SECTION_BYTES)
   const view = new DataView(head.buffer)

@@ -63,7 +63,6 @@ function text(access: AccessDescription): string {
 export interface AccessDescription {
   /** Index of the record. */
   readonly ordinal: number
-  /** Kind of the access. */
   readonly kind: AccessKindName
   /** Hexadecimal. */
   readonly address: string

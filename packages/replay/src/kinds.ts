@@ -44,7 +44,6 @@ export const STATE_NAMES: ReadonlyMap<number, AccessStateName> = new Map([
   [STATUS_DONE, 'complete'],
 ])
 
-/** Names an access kind. */
 export type AccessKindName =
   | 'fetch'
   | 'walk-read'

@@ -4,7 +4,6 @@ import { SENSE, type ScsiSense } from './sense.ts'
 
 /** The medium of some work, and the data that moves. */
 export interface ScsiTransfer {
-  /** The medium. */
   readonly medium: BlockBackend
   /** Bytes of the unit's blocks. */
   readonly blockBytes: number

@@ -4,7 +4,6 @@ import { SENSE, type ScsiSense } from './sense.ts'
 
 /** A run of blocks. */
 export interface ScsiRange {
-  /** The first one. */
   readonly first: number
   /** How many. */
   readonly count: number

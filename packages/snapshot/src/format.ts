@@ -3,7 +3,6 @@ import { SnapshotError } from './errors.ts'
 
 /** A file begins with it: a name, and bytes that show a transfer as text. */
 export const MAGIC: Uint8Array = Uint8Array.of(0x89, 0x72, 0x65, 0x74, 0x72, 0x61, 0x70, 0x0a)
-/** Version of the format. */
 export const FORMAT_VERSION = 2
 /** Bytes of the file's header: the magic number, the version, and zeros. */
 export const HEADER_BYTES = 16
@@ -56,7 +55,6 @@ export function checkHeader(header: Uint8Array): void {
   if (view.getUint32(12, true) !== 0) throw new SnapshotError('ERR_DAMAGED', 'the snapshot is damaged in its header')
 }
 
-/** Makes the head of a section. */
 export function encodeHead(name: SectionName, data: Uint8Array, bytes: number): Uint8Array {
   const head = new Uint8Array(SECTION_BYTES)
   const view = new DataView(head.buffer)

@@ -23,7 +23,6 @@ export interface SnapshotSource {
   read(offset: number, bytes: number): Uint8Array | Promise<Uint8Array>
 }
 
-/** Options for reading a snapshot. */
 export interface ReadSnapshotOptions {
   /** Called with the bytes of the file read so far. */
   readonly onProgress?: (done: number, all: number) => void
@@ -100,7 +99,6 @@ export interface SectionPlace {
   readonly at: number
 }
 
-/** Returns the error for a damaged section. */
 export const damagedSection = (section: SectionName, at: number): SnapshotError =>
   new SnapshotError('ERR_DAMAGED', `the snapshot is damaged in section ${section.trim()}, at byte ${at}`)
 

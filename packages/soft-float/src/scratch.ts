@@ -293,7 +293,6 @@ export function shiftRightSticky(
 
 /** Locals with high:low · 2^exponent. */
 export interface WideLocals {
-  /** Exponent. */
   readonly exponent: Local<'i32'>
   /** The upper 64 bits. */
   readonly high: Local<'i64'>

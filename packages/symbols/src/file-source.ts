@@ -8,7 +8,6 @@ export interface FileSource {
   read(offset: number, length: number): Promise<Uint8Array>
 }
 
-/** A part of a file. */
 export interface FilePart {
   readonly offset: number
   readonly length: number

@@ -97,7 +97,6 @@ export interface LineTable {
   files(): string[]
 }
 
-/** The lines of DWARF. */
 export class DwarfLines implements LineTable {
   readonly #units: readonly LineUnit[]
   /** Sequences in order of their start. */

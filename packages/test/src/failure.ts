@@ -3,7 +3,6 @@ import { printable } from './printed-text.ts'
 
 /** Files that a failing test has left behind. */
 export interface FailureFiles {
-  /** Folder. */
   readonly folder: string
   /** Paths of the saved outputs. */
   readonly serial: string

@@ -3,7 +3,6 @@ import type { ArmMachine } from '@retrap/machine/arm'
 import { TestError } from './errors.ts'
 import { type Expected, printable, PrintedText } from './printed-text.ts'
 
-/** Options for waiting. */
 export interface WaitOptions {
   /** Host time in milliseconds after which it fails; default that of the fixture. */
   readonly timeoutMs?: number | undefined

@@ -3,7 +3,6 @@
 /** MOVZ of a register. @param shift - 0, 16, 32 or 48 */
 export const movz = (register: number, value: number, shift = 0): number =>
   (0xd280_0000 | ((shift / 16) << 21) | (value << 5) | register) >>> 0
-/** MOVK of a register. */
 export const movk = (register: number, value: number, shift = 0): number =>
   (0xf280_0000 | ((shift / 16) << 21) | (value << 5) | register) >>> 0
 

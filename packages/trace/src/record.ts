@@ -52,7 +52,6 @@ export interface BlockRecord extends TracePlace {
 
 /** A delivered interrupt. */
 export interface InterruptRecord extends TracePlace {
-  /** Kind of the record. */
   readonly kind: 'irq'
   /** The sort of interrupt. */
   readonly event: 'interrupt' | 'nmi' | 'smi' | 'fiq' | 'serror'
@@ -71,7 +70,6 @@ export interface InterruptRecord extends TracePlace {
 
 /** A delivered exception. */
 export interface ExceptionRecord extends TracePlace {
-  /** Kind of the record. */
   readonly kind: 'exceptions'
   /** Vector; of Arm the exception class. */
   readonly vector: number
@@ -91,7 +89,6 @@ export interface ExceptionRecord extends TracePlace {
 
 /** A walk of page tables. */
 export interface WalkRecord extends TracePlace, GuestWalk {
-  /** Kind of the record. */
   readonly kind: 'pagewalk'
   /** Fault status code of stage 1 on Arm; undefined: no fault. */
   readonly faultStatus?: number | undefined
@@ -99,7 +96,6 @@ export interface WalkRecord extends TracePlace, GuestWalk {
 
 /** A step of an access to a device. */
 export interface AccessRecord extends TracePlace {
-  /** Kind of the record. */
   readonly kind: 'ioreq'
   /** The step, with the device and the access. */
   readonly access: IoTraceRecord

@@ -28,7 +28,6 @@ const TYPES: Readonly<Record<UsbEndpointOptions['type'], number>> = { bulk: 2, i
 
 const word = (value: number): readonly [number, number] => [value & 0xff, value >>> 8]
 
-/** The device descriptor. */
 export function deviceDescriptor(description: UsbDescription): Uint8Array {
   const { vendorId, productId, release = 0x0100, speed = 'full', manufacturer, product, serialNumber } = description
   return Uint8Array.of(

@@ -3,7 +3,6 @@ import type { DeviceContext, InputBackend } from '@retrap/device'
 /** Signalling speed of a device, which decides the kind of port. */
 export type UsbSpeed = 'low' | 'full' | 'high' | 'super'
 
-/** One endpoint of an interface. */
 export interface UsbEndpointOptions {
   /** Number 1 to 15; bit 7 is set for IN, to the host. */
   readonly address: number

@@ -71,7 +71,6 @@ export function saveStructure(structure: RomStructure): SavedVapic['rom_state'] 
 
 const noHandlers: SavedHandlers = { set_tpr: 0, set_tpr_eax: 0, get_tpr: [0, 0, 0, 0, 0, 0, 0, 0], get_tpr_stack: 0 }
 
-/** The structure of no ROM. */
 export const noStructure: SavedVapic['rom_state'] = {
   vaddr: 0,
   fixup_start: 0,

@@ -30,7 +30,6 @@ export const FIELD_SHIFT = 0x1c
 export const FIELD_REAL_TPR = 0x20
 const FIELD_UP = 0x24
 const FIELD_MP = 0x50
-/** Bytes of the structure. */
 export const STRUCTURE_BYTES = 0x7c
 
 /** log2 of the bytes of one vCPU's record. */

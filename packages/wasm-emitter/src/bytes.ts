@@ -118,7 +118,6 @@ export class ByteWriter {
   }
 }
 
-/** Checks a writer. */
 export function checkWriter(value: unknown): void {
   if (!(value instanceof ByteWriter)) throw check.wrong('a writer', value, 'a ByteWriter')
 }

@@ -135,7 +135,6 @@ const RUNS = [
   ['f64x2', 0xfd_107, 'v128 v128 v128:v128', 'relaxed_madd'],
 ] as const
 
-/** The words of a text. */
 type Words<Text extends string> = Text extends `${infer First} ${infer Rest}` ? First | Words<Rest> : Text
 
 type Table<Rows extends Run> = {

@@ -39,7 +39,6 @@ export interface VcpuView extends WaitView {
 export interface SegmentView {
   /** Name of the register, such as `CS`. */
   readonly name: string
-  /** Selector. */
   readonly selector: number
   /** Linear address of the segment's beginning. */
   readonly base: bigint

@@ -9,7 +9,6 @@ interface Size {
   readonly height: number
 }
 
-/** The listeners of a picture. */
 interface PictureListener {
   /** Frames are wanted from now on, the first one whole, or no more. */
   watch(on: boolean): void

@@ -8,7 +8,6 @@ const READ = 1
 const RATE = 2
 const HEADER_BYTES = 16
 
-/** Bytes that a ring takes. */
 export const RING_BYTES: number = HEADER_BYTES + FRAMES * CHANNELS * Int16Array.BYTES_PER_ELEMENT
 
 /** The sources of a machine's sound, by their places in a message and in shared memory. */

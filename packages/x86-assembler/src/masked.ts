@@ -2,7 +2,6 @@ import { requireRegister, AssemblerError } from './checks.ts'
 
 /** K1 to K7, as an operand under a mask has it. */
 export interface OperandMask {
-  /** Name. */
   readonly name: string
   /** 1 to 7. */
   readonly number: number

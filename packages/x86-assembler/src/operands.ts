@@ -13,7 +13,6 @@ export interface SizedImmediate {
   readonly type: 'immediate'
   /** Width in bits. */
   readonly bits: 8 | 16 | 32 | 64
-  /** The value. */
   readonly value: bigint | LabelExpression
 }
 

@@ -5,7 +5,6 @@ import type { Layout } from './layout.ts'
 
 /** An assembled section. */
 export interface ProgramSection {
-  /** Name. */
   readonly name: string
   /** Run address of the first byte, which labels use. */
   readonly address: bigint

@@ -99,7 +99,6 @@ export type TileRegister = Register<'tile'>
 /** The bound registers BND0 to BND3 of MPX. */
 export type BoundRegister = Register<'bound'>
 
-/** Makes a register. */
 export function register<Class extends RegisterClass>(kind: Class, number: number, name: string): Register<Class> {
   return Object.freeze({ type: 'register', class: kind, number, name })
 }

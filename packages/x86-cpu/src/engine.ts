@@ -112,7 +112,6 @@ const handlerOf = ({ operation, encoding, feature }: CodeInfo): Handler | undefi
     ? extended?.evex.handlers[operation]
     : (allHandlers[operation] ?? extended?.handlers[operation])
 
-/** The form of a code. */
 const formIn = (info: CodeInfo, variant: Variant): Form => extended?.evex.formOf(info, variant) ?? formOf(info, variant)
 
 /** Forms that read or write memory once and can then not fail. */
@@ -403,7 +402,6 @@ function codesByForm(): ReadonlyMap<string, number> {
   return found
 }
 
-/** The form of a code that has a key. */
 export const formOfCode = (key: string, code: number): FormSource =>
   sourcesOf(codeInfo(code)).find((one) => formKey(one.form) === key) as FormSource
 

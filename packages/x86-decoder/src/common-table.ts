@@ -65,7 +65,6 @@ export function entryOf(code: number, leaf: number, modrm: number): number {
   )
 }
 
-/** Makes the table. */
 export function makeCommonTable({ roots, hasModrm, nodes, leaves }: DecodeTables): Int32Array {
   const table = Array.from<number>({ length: 2 * COMMON_LEGACY }).fill(0)
   const add = (at: number, cell: number, treesOfMode: readonly number[], key: number): void => {

@@ -18,7 +18,6 @@ import {
 import { decoderOptions, type ProcessorOptions } from './options.ts'
 import { generalRegisterName, registerName, segmentRegisterName } from './registers.ts'
 
-/** A register operand. */
 export interface RegisterOperand {
   /** Tells the operand from operands of other kinds. */
   readonly kind: 'register'
@@ -56,7 +55,6 @@ export interface MemoryOperand {
   readonly access: OperandAccess
 }
 
-/** An immediate operand. */
 export interface ImmediateOperand {
   /** Tells the operand from operands of other kinds. */
   readonly kind: 'immediate'

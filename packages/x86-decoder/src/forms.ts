@@ -101,7 +101,6 @@ function lineOf(row: number): string {
   return lines[row]!
 }
 
-/** Returns the forms of one row. */
 export function readRow(row: number): readonly Form[] {
   return (known[row] ??= reader.read(lineOf(row)))
 }

@@ -98,7 +98,6 @@ export interface CallRegisters {
   argument(index: number): bigint
   /** Changes one. */
   setArgument(index: number, value: bigint): void
-  /** Sets the result. */
   setResult(value: bigint): void
 }
 
@@ -106,7 +105,6 @@ export interface CallRegisters {
 export interface XenProcessor {
   /** Number. */
   readonly id: number
-  /** The registers of a call. */
   readonly registers: CallRegisters
   /** Whether the processor has been started: it executes, or would if it did not wait. */
   readonly isStarted: boolean

@@ -29,7 +29,6 @@ export class XenCall {
   readonly domain: XenHost
   readonly xen: XenState
   readonly vcpu: XenProcessor
-  /** Number. */
   number: number = 0
   /** The caller is 32-bit code. */
   compat: boolean = false

@@ -24,7 +24,6 @@ const MEMORY_RAM = 0
 const MEMORY_ROM = 1
 const MEMORY_DEVICE = 2
 
-/** Operations by number. */
 type HvmOperations = Readonly<Partial<Record<number, XenHypercall>>>
 
 /** `HVMOP_*` by number (public header hvm/hvm_op.h). Other numbers are the toolstack's, or gone: -ENOSYS. */

@@ -32,7 +32,6 @@ function shape(fields: Readonly<Record<string, FieldType>>, compat: boolean): Sh
   return { size: Math.ceil(at / largest) * largest, offsets }
 }
 
-/** Bytes of a field. */
 export function bytesOf(type: FieldType, compat: boolean): number {
   return compat && (type === 'ulong' || type === 'pointer') ? 4 : BYTES[type]
 }

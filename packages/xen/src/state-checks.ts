@@ -34,7 +34,6 @@ export const whole = (least: number, most: number): Check<number> =>
 
 export const flag: Check<boolean> = that((value) => typeof value === 'boolean', 'true or false')
 
-/** A text of a form. */
 export const text = (form: RegExp, most: number): Check<string> =>
   that((value) => typeof value === 'string' && value.length <= most && form.test(value), String(form))
 

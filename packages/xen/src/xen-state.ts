@@ -52,7 +52,6 @@ export class XenState<U extends Upcalls = Upcalls> extends Stateful implements X
   readonly handle: Uint8Array
   /** The guest's RAM, for hypercalls that change it. */
   readonly memory: XenMemory
-  /** Grant table. */
   readonly grants: GrantTable
   /** Values that guest and toolstack leave for each other. */
   readonly parameters: HvmParameters
@@ -60,7 +59,6 @@ export class XenState<U extends Upcalls = Upcalls> extends Stateful implements X
   readonly hasPirqs: boolean
   /** Numbers of those. */
   readonly pirqs: Pirqs
-  /** Watchdogs. */
   readonly watchdogs: Watchdogs
   /** vCPUs that wait in a hypercall. */
   readonly blocked: BlockedVcpus
@@ -168,7 +166,6 @@ export class XenState<U extends Upcalls = Upcalls> extends Stateful implements X
     return this.services.store
   }
 
-  /** Console ring. */
   get consoleRing(): XenConsole {
     return this.services.console
   }

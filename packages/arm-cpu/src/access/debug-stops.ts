@@ -42,7 +42,6 @@ export interface DebugHooks {
 
 /** Holds the debugger's hooks of one processor; null: no debugger. */
 export class DebugSlot {
-  /** The hooks. */
   hooks: DebugHooks | null = null
 }
 

@@ -14,7 +14,6 @@ import { splat } from './vector/lanes.ts'
 export interface Shape {
   /** Bytes of an element. */
   readonly size: ElementSize
-  /** Registers. */
   readonly registers: number
   /** Bytes of a register: 8 or 16. */
   readonly width: number

@@ -62,7 +62,6 @@ export const branchTargetFault = (type: number): number => syndrome(EC_BRANCH_TA
 export const ILLEGAL_STATE: number = syndrome(EC_ILLEGAL_STATE, 0)
 /** A breakpoint at the address of an instruction. */
 export const BREAKPOINT: number = syndrome(EC_BREAKPOINT, 0x22)
-/** A watchpoint. */
 export const watchpoint = (write: boolean): number => syndrome(EC_WATCHPOINT, 0x22 | (write ? 1 << 6 : 0))
 /** Software step. @param isStepped - after an instruction @param isExclusive - which was a load-exclusive */
 export const softwareStep = (isStepped: boolean, isExclusive: boolean): number =>

@@ -6,7 +6,6 @@ import { ImageError } from '../index.ts'
 
 /** A file that is ours, alone or with other readers, until `release`, or the end of the process. */
 export interface FileLock {
-  /** Releases the lock. */
   release(): Promise<void>
 }
 

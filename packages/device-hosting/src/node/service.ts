@@ -27,7 +27,6 @@ export interface DeviceServiceOptions extends ListenOptions {
 /** Default of `maxMachines`. */
 const MAX_MACHINES = 16
 
-/** The models of one machine. */
 interface MachineModels {
   /** Takes a frame of the hypervisor. May throw: its service then ends. */
   receive(frame: Frame): void

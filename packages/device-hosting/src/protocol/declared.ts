@@ -23,7 +23,6 @@ export interface DeclaredFunction {
   readonly bars: readonly DeclaredBar[]
   /** Further capabilities. */
   readonly capabilities: readonly ProtocolFrame<'capability'>[]
-  /** MSI. */
   readonly msi?: ProtocolFrame<'msi'>
   /** MSI-X. */
   readonly msix?: ProtocolFrame<'msix'>

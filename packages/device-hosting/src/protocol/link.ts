@@ -180,7 +180,6 @@ export abstract class FrameLink<Taken extends ProtocolFrame = ProtocolFrame> {
     this.counted(frame as Taken)
   }
 
-  /** Takes a frame that is counted. */
   protected counted(frame: Taken): void {
     this.#options.onFrame(frame)
   }

@@ -26,7 +26,6 @@ export interface SerialFormat {
   readonly dataBits: 5 | 6 | 7 | 8
   /** Parity bit. */
   readonly parity: 'none' | 'odd' | 'even' | 'mark' | 'space'
-  /** Stop bits. */
   readonly stopBits: 1 | 1.5 | 2
 }
 

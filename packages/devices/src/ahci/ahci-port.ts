@@ -11,7 +11,6 @@ const LINK_UP = 0x123
 const EXCHANGED = 1 << 26
 const NO_DEVICE = 0x7f
 
-/** The parts of a port. */
 export interface AhciPortParts {
   readonly context: DeviceContext
   readonly drive: AtaDrive | null
@@ -57,7 +56,6 @@ export class AhciPort extends Stateful {
     )
   }
 
-  /** Whether the port interrupts. */
   get interrupts(): boolean {
     return (this.#registers.get(portRegisters.IS) & this.#registers.get(portRegisters.IE)) !== 0
   }

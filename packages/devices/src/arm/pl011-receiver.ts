@@ -16,7 +16,6 @@ export const triggerLevel = (select: number): number =>
 export interface Pl011ReceiverPorts {
   /** Whether the receiver listens to the line. */
   listens(): boolean
-  /** Whether the FIFOs are on. */
   fifos(): boolean
   /** Characters at which the receiver interrupts. */
   trigger(): number

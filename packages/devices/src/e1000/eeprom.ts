@@ -84,7 +84,6 @@ export class Eeprom extends Stateful {
     this.#words.set(contents(address))
   }
 
-  /** The MAC address in the EEPROM. */
   get macAddress(): Uint8Array {
     return Uint8Array.from({ length: 6 }, (_, i) => this.#words[i >> 1]! >>> (8 * (i & 1)))
   }

@@ -35,7 +35,6 @@ const EXECUTE_DIAGNOSTIC = 0x90
 /** Device 0 and device 1; null: absent. */
 export type IdeDrives = readonly [AtaDrive | null, AtaDrive | null]
 
-/** The parts of a channel. */
 export interface IdeChannelParts {
   readonly context: DeviceContext
   readonly drives: IdeDrives

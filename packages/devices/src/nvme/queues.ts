@@ -23,7 +23,6 @@ export class CompletionQueue extends Stateful {
   size: number
   /** Interrupt vector. */
   vector: number
-  /** Whether the queue interrupts. */
   interrupts: boolean
   head = 0
   tail = 0
@@ -100,7 +99,6 @@ export class SubmissionQueue extends Stateful {
   readonly id: number
   base: number
   size: number
-  /** Queue for the completions. */
   readonly completions: CompletionQueue
   /** The command that asked for its deletion: nothing is fetched from it any more. */
   deletion: NvmeCommand | null = null

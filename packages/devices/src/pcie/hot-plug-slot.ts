@@ -9,9 +9,7 @@ import {
 } from '@retrap/device'
 
 /* Registers, from the beginning of the capability. */
-/** Link status. */
 const LINK_STATUS = 0x12
-/** Slot control. */
 export const SLOT_CONTROL = 0x18
 const SLOT_STATUS = 0x1a
 

@@ -56,7 +56,6 @@ export class GraphicsPicture {
     this.#palette = palette
   }
 
-  /** The size of the picture. */
   size(): { readonly width: number; readonly height: number } {
     const dots = doubledDots(this.#registers) && this.#shift() !== 'bytes' ? 2 : 1
     return { width: (this.#registers.crtc[1]! + 1) * DOTS * dots, height: displayedLines(this.#registers) }

@@ -70,7 +70,6 @@ export class TextPicture {
     return (this.#registers.crtc[9]! & 0x1f) + 1
   }
 
-  /** The size of the picture. */
   size(): { readonly width: number; readonly height: number } {
     return { width: this.#columns() * this.#cellDots(), height: displayedLines(this.#registers) }
   }

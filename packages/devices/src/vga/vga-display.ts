@@ -25,7 +25,6 @@ const GRAPHICS = 1
 /** Frames for which a cursor, and characters, are shown and then not shown. */
 const CURSOR_FRAMES = 16
 const CHARACTER_FRAMES = 32
-/** Plane of the fonts. */
 const FONT_PLANE = 4
 
 /** The parts that a {@link VgaDisplay} looks at. */

@@ -12,11 +12,8 @@ export interface KeyboardOptions {
 
 /** A keyboard's lamps. */
 export interface KeyboardLeds {
-  /** Num Lock. */
   readonly numLock: boolean
-  /** Caps Lock. */
   readonly capsLock: boolean
-  /** Scroll Lock. */
   readonly scrollLock: boolean
 }
 

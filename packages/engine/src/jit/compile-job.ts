@@ -24,7 +24,6 @@ export interface CompileJob<Form> extends CodeLists<Form> {
   readonly instructions: CodeInstructions
   /** The beginning of the state, with all fields that may be assumed. */
   readonly state: Uint8Array
-  /** The records. */
   readonly records: Uint8Array
   /** Not zero: the instruction lies in two pages. */
   readonly crosses: Uint8Array

@@ -4,7 +4,6 @@ import { exitCounts } from './exit-reasons.ts'
 import type { JitCounts } from './jit-options.ts'
 import { TierTimes } from './tier-times.ts'
 
-/** The clocks of hosts. */
 interface HostClocks {
   readonly performance: { now(): number }
   readonly process?: { threadCpuUsage?(): { readonly user: number; readonly system: number } }

@@ -47,7 +47,6 @@ const FEWEST_FOR_REVIVAL = 64
 
 /** The parts that a {@link Jit} works with. */
 export interface JitParts<Form> {
-  /** Machine memory. */
   readonly memory: MachineMemory
   /** The records of the code to be compiled. */
   readonly cache: CodeCache

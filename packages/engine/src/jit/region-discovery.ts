@@ -16,7 +16,6 @@ const HOSTS: InstructionFlow = { flow: 'host' }
 
 /** A page that instructions were found in. */
 export interface FoundPage extends RegionPage {
-  /** The page. */
   readonly page: CodePage
 }
 

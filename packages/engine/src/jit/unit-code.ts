@@ -32,7 +32,6 @@ export interface CodeBranch extends ComputedBranch {
 export interface CodeSource {
   /** Hash that is equal for all places that can share the code: {@link codeKey}. */
   readonly key: number
-  /** Mode of the code. */
   readonly mode: number
   /** Offset of the first instruction in its page. */
   readonly offset: number

@@ -19,7 +19,6 @@ import type { RegionInstruction, RegionPage } from './region.ts'
 import { LEAVE_SIGNATURE } from './unit-leave.ts'
 import type { RecordRef, UnitFrame } from './unit-frame.ts'
 
-/** An exit of a unit. */
 export interface UnitExit<Form> {
   /** The reason, or its number if the unit computes it. */
   readonly why: ExitReason | I32

@@ -83,7 +83,6 @@ export abstract class SavedController extends Stateful {
 /** Cuts a zeroed part of machine memory for a structure of eight-byte words. @returns its machine address */
 export type AllocateRegion = (bytes: number, purpose: string) => number
 
-/** The wires of a controller. */
 export interface ControllerWiring {
   /** Allocates memory for state. */
   readonly allocate: AllocateRegion

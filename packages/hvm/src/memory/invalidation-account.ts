@@ -1,6 +1,5 @@
 /** A server, as far as invalidations go. */
 export interface ServerEpoch {
-  /** Name of the server. */
   readonly name: string
   /** The last change that it has acknowledged. */
   readonly acknowledged: number

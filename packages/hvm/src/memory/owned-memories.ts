@@ -132,7 +132,6 @@ interface Run {
   log: LogDirty | null
 }
 
-/** One memory. */
 class DomainMemory implements PlatformMemory {
   readonly location: number
   readonly executable: boolean

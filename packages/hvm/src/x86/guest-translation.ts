@@ -70,7 +70,6 @@ class PcTables extends GuestTables {
 
 /** The parts of a domain that its translations go through, or another thread's view of them. */
 export interface TranslatedDomain {
-  /** Machine memory. */
   readonly memory: MachineMemory
   /** The guest's map. */
   readonly p2m: Pick<P2m, 'translate' | 'translateExecute' | 'translateLogged' | 'translateWrite'>

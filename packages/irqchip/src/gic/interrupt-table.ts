@@ -87,7 +87,6 @@ export class InterruptTable {
     return this.pending(cpu, n) & words[this.wordOf(L.ENABLED, cpu, n)]! & ~words[this.wordOf(L.ACTIVE, cpu, n)]!
   }
 
-  /** A bit of an interrupt. */
   bit(bank: number, cpu: number, intid: number): boolean {
     return ((this.words[this.wordOf(bank, cpu, intid >> 5)]! >>> (intid & 31)) & 1) !== 0
   }
@@ -103,7 +102,6 @@ export class InterruptTable {
     return (this.words[this.wordOf(L.GROUP, cpu, intid >> 5)]! >>> (intid & 31)) & 1
   }
 
-  /** The priority of an interrupt. */
   priorityOf(cpu: number, intid: number): number {
     return this.#bytes[this.#priorityByte(cpu, intid)]!
   }

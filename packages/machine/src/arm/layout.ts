@@ -20,7 +20,6 @@ export interface ArmDevicePlace extends ArmPlace {
 export interface ArmLayout {
   /** Flash memories side by side, for firmware and its variables; `bytes` is the size of each. */
   readonly flash: ArmPlace & { readonly count: number }
-  /** Distributor of the GIC. */
   readonly gicDistributor: ArmPlace
   /** Processor interface of a GICv2. */
   readonly gicCpuInterface: ArmPlace
@@ -54,7 +53,6 @@ export interface ArmLayout {
   readonly xenGrantTable: ArmPlace
   /** Pages of Xen's own: the rings of the store and of the console. */
   readonly xenPages: ArmPlace
-  /** RAM. */
   readonly ram: { readonly base: number }
 }
 

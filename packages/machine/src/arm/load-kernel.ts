@@ -55,7 +55,6 @@ export interface LoadedArmKernel {
   readonly kernelStart: number
   /** GPA behind the last byte that the kernel needs. */
   readonly kernelEnd: number
-  /** Range of the device tree. */
   readonly deviceTree: GuestRange
   /** Range of the initrd, or null. */
   readonly initrd: GuestRange | null

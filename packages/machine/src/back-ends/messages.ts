@@ -35,7 +35,6 @@ export const MESSAGE = {
   link: 21,
 } as const
 
-/** One message. */
 export interface Message {
   readonly kind: number
   readonly flags: number

@@ -40,7 +40,6 @@ export interface DebuggedMachine {
 
 let attach: (machine: DebuggedMachine) => MachineDebugger
 
-/** Attaches a debugger to a machine. */
 export function attachDebugger(machine: DebuggedMachine): MachineDebugger {
   return attach(machine)
 }

@@ -27,7 +27,6 @@ export interface GdbMachine {
   readonly monitor: Monitor
   /** Returns the signal that operating systems send for an exception. */
   signalOf(exception: number): number
-  /** Returns the name of an exception. */
   exceptionName(exception: number): string
   /** Whether gdb finds a breakpoint's address in the program counter. */
   isAtBreakpoint(cpu: number): boolean

@@ -61,7 +61,6 @@ export function extendedOf({ vcpus }: X86Domain): Parameters<typeof x86Registers
   }
 }
 
-/** Attaches a debugger to a PC. */
 export function attachPcDebugger(
   domain: X86Domain,
   life: DebuggedMachine['life'],

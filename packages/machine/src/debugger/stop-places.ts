@@ -23,7 +23,6 @@ const ENDS: Readonly<Record<AccessedPlace['kind'], number>> = { port: 2 ** 16, m
 /** Names for messages. */
 const NAMES: Readonly<Record<AccessedPlace['kind'], string>> = { port: 'port', mmio: 'device memory', msr: 'MSR' }
 
-/** Places of a PC. */
 export const PC_PLACES: PlaceRules = { kinds: ['port', 'mmio', 'msr'], exceptions: 32 }
 
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`
@@ -71,7 +70,6 @@ export function setPlace(cpus: readonly DebuggedCpu[], place: MachinePlace, stop
 const endOf = ({ kind, address, size, elements }: PlaceAccess): number =>
   address + (kind === 'msr' ? 1 : kind === 'port' ? size : size * elements)
 
-/** Whether a stop is at a place. */
 export function isAtPlace(place: MachinePlace, stop: PlaceStop): boolean {
   if (stop.kind === 'exception') return place.kind === 'fault' && place.vector === stop.vector
   if (stop.kind === 'fault' || stop.kind === 'handler') return place.kind === stop.kind && place.vector === stop.vector

@@ -11,7 +11,6 @@ const REAL_MODE_END = 0x10_0000
 /** The page where a processor starts after INIT. */
 export const RESET_GFN = 0xf_ffff
 
-/** A write to a port. */
 type PortWrite = readonly [port: number, value: number]
 
 const MASTER = 0x20

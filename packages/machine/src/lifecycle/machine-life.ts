@@ -8,7 +8,6 @@ import type { BootModule } from '../loaders/index.ts'
 import { type DescribeCrash, machineExit, type MachineExit } from './machine-exit.ts'
 import { type FinalExit, Sleep, type SleepingDomain, type SleepParts } from './sleep.ts'
 
-/** The activity of a machine. */
 export type MachineActivity = 'running' | 'asleep' | 'stopped'
 
 /** Starts a server whose models live in another thread or process. */

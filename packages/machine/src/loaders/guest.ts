@@ -49,7 +49,6 @@ export interface InitialState {
   readonly cr3: number
   /** CR4. */
   readonly cr4: number
-  /** EFER. */
   readonly efer: number
 }
 

@@ -14,7 +14,6 @@ import type { BoardState, MachineState } from '../snapshot/snapshots.ts'
 
 /** The types of machines of one kind. */
 export interface MachineKind {
-  /** The options of a machine. */
   readonly options: MachineOptions
   /** The options of a clone's own. */
   readonly forkOptions: MachineForkOptions
@@ -66,7 +65,6 @@ export interface Board<K extends MachineKind> {
   readonly cloneBytes: number
   /** Guest RAM. */
   readonly ram: readonly { readonly gpa: number; readonly bytes: number }[]
-  /** Number of serial ports. */
   readonly serialPorts: number
   /** The order in which inputs are taken. Recordings of earlier releases have each board's own. */
   readonly inputGroups: readonly InputGroup[]

@@ -10,7 +10,6 @@ export type MachineUsbDevice =
   | {
       /** A device of your own. */
       readonly kind: 'device'
-      /** The device. */
       readonly device: UsbDevice
     }
 

@@ -4,7 +4,6 @@ import type { VsockBackend } from '@retrap/virtio/vsock'
 import type { MachineNetworkPlace } from './network-card.ts'
 import type { MachineVirtioPlace } from './pci-options.ts'
 
-/** A port of a console. */
 export interface MachineConsolePort extends VirtioConsolePort {
   /**
    * Whether a replay sends the guest's output to the stream, which then returns nothing. Default false. The history of a recorded run

@@ -42,7 +42,6 @@ const XEN_IOAPIC_PINS = 48
 
 /** The types of PCs. */
 export interface PcKind extends MachineKind {
-  /** The options of a PC. */
   readonly options: PcOptions
   /** The options of a clone's own. */
   readonly forkOptions: PcForkOptions
@@ -52,7 +51,6 @@ export interface PcKind extends MachineKind {
   readonly state: PcSnapshotState
 }
 
-/** The board of one PC. */
 export class PcBoard implements Board<PcKind> {
   readonly name: MachineType
   readonly memoryBytes: number

@@ -42,7 +42,6 @@ export interface BundleNotes {
 
 /** A recording with its machine. */
 export interface OpenedBundle {
-  /** The board of the machine. */
   readonly board: MachineBoard
   /** Null: the options cannot be plain data, and only the recording program has them. Undefined: the options were not included. */
   readonly options: PcOptions | null | undefined

@@ -35,7 +35,6 @@ export class RecordGate extends InputGate implements LoggedGate {
   readonly hasOutside = true
   /** Whether the log before a checkpoint may be dropped: later entries do not refer to it. */
   isInRing = false
-  /** Whether the recording has ended. */
   hasEnded = false
   readonly #writer: RecordingWriter
   readonly #keepsPace: boolean

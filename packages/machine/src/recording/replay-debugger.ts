@@ -65,7 +65,6 @@ type Seen = Pick<RunDebugging<MachineKind>, 'places' | 'stepped'>
 
 let attach: (machine: TravellingMachine<TravelledMachine>, seen: Seen) => ReplayDebugger<never>
 
-/** Attaches a debugger to a replay. */
 export function attachReplayDebugger<M extends TravelledMachine>(
   machine: TravellingMachine<M>,
   seen: Seen,

@@ -13,7 +13,6 @@ export interface Divergence {
   readonly after: number
   /** Instructions at which the runs differ. */
   readonly at: number
-  /** The difference. */
   readonly difference: string
 }
 

@@ -46,7 +46,6 @@ export const ACCESSES: ReadonlySet<string> = /*#__PURE__*/ new Set<CountedStop['
   'msr',
 ])
 
-/** Whether a stop counts. */
 export const isCounted = (stop: MachineStop): stop is CountedStop => (COUNTED as readonly string[]).includes(stop.kind)
 
 /** A stop of a machine. */

@@ -22,7 +22,6 @@ const STANDING = 2
 
 const DROPS = 64
 const WRITES = 256
-/** Words of a row. */
 export const ROW_WORDS: number = ROW_HEADER_WORDS + ringWords(DROPS) + ringWords(WRITES)
 
 /** One thread's part of the table. */

@@ -35,7 +35,6 @@ type Head = Omit<HttpRequest, 'body'>
 export class HttpRequestParser {
   /** The request; null until it is complete. */
   request: HttpRequest | null = null
-  /** The fault of the request. */
   fault: HttpFault | null = null
   /** The guest waits for leave before it sends the body (RFC 9110 §10.1.1); the reader clears it. */
   expectsContinue = false
@@ -48,7 +47,6 @@ export class HttpRequestParser {
   /** The content of the chunks. */
   readonly #body = new GrowingBytes()
 
-  /** Number of bytes held. */
   get heldBytes(): number {
     return this.#bytes.capacity + this.#body.capacity
   }

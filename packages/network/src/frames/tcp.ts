@@ -133,7 +133,6 @@ export function finishTcp({ frame }: TcpFrame, { localAddress, remoteAddress }: 
   return frame
 }
 
-/** The options of a SYN. */
 export function synOptions(windowShift: number | null, sackPermitted: boolean): Uint8Array {
   return Uint8Array.of(
     ...[OPTION_MSS, 4, OUR_MSS >>> 8, OUR_MSS & 255],

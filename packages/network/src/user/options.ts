@@ -64,7 +64,6 @@ export interface UserNetworkOptions {
   readonly random?: (() => number) | undefined
 }
 
-/** The addresses of a network. */
 export interface UserAddresses {
   readonly subnet: Subnet
   readonly gateway: Ipv4Address

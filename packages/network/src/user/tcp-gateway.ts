@@ -23,7 +23,6 @@ export type TcpRoute =
   | { readonly kind: 'refused' }
   | { readonly kind: 'prohibited' }
 
-/** The options of the gateway. */
 export interface TcpGatewayOptions {
   readonly clock: NetworkClock
   readonly random: () => number

@@ -18,7 +18,6 @@ export interface UdpEnd {
   readonly port: number
 }
 
-/** The options of the gateway. */
 export interface UdpGatewayOptions {
   readonly clock: NetworkClock
   readonly link: Link

@@ -113,7 +113,6 @@ export class WispConnection {
     if (this.#streams.delete(id) && this.#ready) this.send(closePacket(id, reason))
   }
 
-  /** Ends the connection. */
   end(): void {
     this.#socket.close()
     this.#lose()

@@ -20,7 +20,6 @@ export interface OutputOptions {
   readonly outputFolder?: string | undefined
 }
 
-/** Options of tests of a PC. */
 export type MachineTestOptions = PcBootedOptions & OutputOptions
 
 /** How tests of an Arm board begin. */

@@ -4,7 +4,6 @@ import { HidDevice } from './hid-function.ts'
 
 /** Options of {@link UsbPointer}. */
 export interface UsbPointerOptions extends HidOptions {
-  /** Kind of the pointer. */
   readonly kind: 'mouse' | 'tablet'
 }
 

@@ -25,7 +25,6 @@ export interface UsbStorageOptions {
   readonly serialNumber?: string | undefined
 }
 
-/** A request of the medium. */
 interface MediumRequest {
   readonly work: ScsiWork
   /** The bytes to write; nothing of other requests. */

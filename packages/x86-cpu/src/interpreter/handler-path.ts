@@ -8,9 +8,7 @@ import { Abandon, type System } from '../system/system.ts'
 
 /** A TypeScript handler bound to its form. */
 export interface SystemForm {
-  /** The handler. */
   readonly handler: Handler
-  /** The form. */
   readonly form: Form
   /** Index of the memory operand whose address is wanted, or -1. */
   readonly memoryOperand: number

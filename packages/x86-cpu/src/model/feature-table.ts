@@ -18,7 +18,6 @@ export interface CpuidWord {
   readonly register: number
 }
 
-/** One feature. */
 export interface CpuFeature {
   /** Name, spelled as `CodeInfo.feature` of x86-decoder where instructions belong to it. */
   readonly name: string

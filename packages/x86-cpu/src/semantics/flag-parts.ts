@@ -23,7 +23,6 @@ export interface FlagParts {
   readonly carryOrZero?: I32 | undefined
 }
 
-/** The name of a flag. */
 export type FlagName = Exclude<keyof FlagParts, 'carryOrZero'>
 
 /** The names of the flags and their masks in RFLAGS. */

@@ -32,7 +32,6 @@ export interface DebugHooks {
 
 /** Holds the debugger's hooks into one processor; null: there is no debugger. */
 export class DebugSlot {
-  /** The hooks. */
   hooks: DebugHooks | null = null
 }
 

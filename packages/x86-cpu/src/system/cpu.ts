@@ -66,7 +66,6 @@ export interface Cpu {
   readonly i32: Int32Array
   /** The state as 64-bit words, for paths that run rarely. */
   readonly u64: BigUint64Array
-  /** Machine memory. */
   readonly memory: MachineViews
   /** The world around the CPU. */
   readonly host: CpuHost

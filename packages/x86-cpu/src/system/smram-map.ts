@@ -252,7 +252,6 @@ function amdSegment(at: number, number: number): Slot[] {
   ]
 }
 
-/** The map of a processor. */
 export function saveMapOf(processor: Processor): SaveMap {
   if (!processor.has('LM')) return INTEL_32
   return processor.amd || processor.model.saveArea === 'amd' ? AMD_64 : INTEL_64

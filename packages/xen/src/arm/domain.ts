@@ -7,9 +7,7 @@ export interface XenArmVcpu {
   readonly id: number
   /** Whether the vCPU has been started, as PSCI has it: 0 for a vCPU that is on. */
   readonly power: number
-  /** Processor. */
   readonly processor: {
-    /** Registers. */
     readonly registers: {
       /** X0 to X30. */
       x(number: number): bigint

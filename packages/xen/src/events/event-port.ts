@@ -28,7 +28,6 @@ export interface EventPort {
 
 const NOTHING = { vcpu: 0, priority: DEFAULT_PRIORITY, remoteDomain: 0, remotePort: 0, virq: 0 } as const
 
-/** A closed port. */
 export const CLOSED: EventPort = { ...NOTHING, status: EventStatus.closed }
 
 /** A port that waits for a domain to bind to it. */

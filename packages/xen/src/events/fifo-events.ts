@@ -299,7 +299,6 @@ function validOffset(offset: number): boolean {
   return offset <= PAGE_BYTES - CONTROL_BLOCK_BYTES && offset % CONTROL_BLOCK_ALIGNMENT === 0
 }
 
-/** Whether a number is a priority. */
 export function isPriority(priority: number): boolean {
   return priority >= 0 && priority <= LOWEST_PRIORITY
 }

@@ -72,7 +72,6 @@ export interface GrantTableState {
   readonly version: 3
   /** The version of the table's entries. */
   readonly entries: 1 | 2
-  /** Pages of the table. */
   readonly pages: readonly SavedPage[]
   /** Pages of the status frames, of version 2. */
   readonly statusPages: readonly SavedPage[]
@@ -102,7 +101,6 @@ export class GrantTable {
     this.#memory = memory
   }
 
-  /** Frames of the table. */
   get frames(): number {
     return this.#frames.length
   }
@@ -186,7 +184,6 @@ export class GrantTable {
     return this.#statusFrames[index]!
   }
 
-  /** Status frames. */
   get statusFrames(): number {
     return this.#statusFrames.length
   }

@@ -55,7 +55,6 @@ const privileged = (
   argument: Layout<Readonly<Record<string, 'u16' | 'u32' | 'u64' | 'pointer' | 'ulong'>>>,
 ): MemoryOperation => whole((call) => (call.read(argument, call.argument(1)) === null ? XenErrno.FAULT : XenErrno.PERM))
 
-/** Operations by number. */
 type MemoryOperations = Readonly<Partial<Record<number, MemoryOperation>>>
 
 /** `XENMEM_*` by number (public header memory.h). Other numbers are -ENOSYS: there is no table of machine frames. */

@@ -29,7 +29,6 @@ export function encodeMemoryMap(ranges: readonly XenMemoryRange[]): Uint8Array {
   return bytes
 }
 
-/** Frames of one table of the map. */
 const TABLE_FRAMES = 512
 /** 2 MiB: the largest run that is allocated at once. */
 const LARGE_ORDER = 9

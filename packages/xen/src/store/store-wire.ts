@@ -30,7 +30,6 @@ interface Call {
 
 type Command = (call: Call) => Uint8Array
 
-/** Reads a header. */
 export function readStoreHeader(bytes: Uint8Array): StoreHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, STORE_HEADER_BYTES)
   return {

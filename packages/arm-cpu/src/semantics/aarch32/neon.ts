@@ -40,7 +40,6 @@ VRINTN FRINTN, VRINTX FRINTX, VRINTA FRINTA, VRINTZ FRINTZ, VRINTM FRINTM, VRINT
 
 /** Advanced SIMD of AArch32 without memory accesses: most instructions equal one of A64 with another name. */
 
-/** The name of a conversion. */
 function conversionName({ mnemonic, name }: Row, sign: string): string {
   if (mnemonic === 'VCVT<c>.F16.F32') return 'FCVTN'
   if (mnemonic === 'VCVT<c>.F32.F16') return 'FCVTL'

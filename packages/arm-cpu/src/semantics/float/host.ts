@@ -99,7 +99,6 @@ export const isInexactAlready = (c: ArmContext): I32 =>
 
 const isNumber = (bits: Bits, x: Float): I32 => floatTest(bits, 'eq', x, x)
 
-/** A local for a number. */
 export const floatLocal = (c: ArmContext, bits: Bits): Local<'f64'> =>
   bits === 64 ? c.f.local('f64') : (c.f.local('f32') as unknown as Local<'f64'>)
 

@@ -80,7 +80,6 @@ export const vectorBytes = (byte: (i: number) => number): number[] => Array.from
 /** The table whose entry `p[i]` is `i`. */
 export const inverse = (p: readonly number[]): number[] => p.map((_, i) => p.indexOf(i))
 
-/** Returns a vector of equal bytes. */
 export const equalBytes = (value: number): V128 => V128.of(vectorBytes(() => value))
 
 /** Exclusive or of two or more vectors. */

@@ -46,11 +46,9 @@ function exceptionClassNumber(word: string): number | undefined {
   return number < 64 ? number : undefined
 }
 
-/** The name of an exception class. */
 export const exceptionClassName = (number: number): string =>
   CLASSES.find(([each]) => each === number)?.[1] ?? `0x${number.toString(16)}`
 
-/** The signal of an exception class. */
 export const exceptionClassSignal = (number: number): number =>
   CLASSES.find(([each]) => each === number)?.[2] ?? Signal.TRAP
 

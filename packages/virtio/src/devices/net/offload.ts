@@ -45,7 +45,6 @@ const TCP_PROTOCOL = 6
 const FIN_AND_PSH = 0x09
 const CWR = 0x80
 
-/** Reads a header. */
 export function readPacketHeader(bytes: Uint8Array): PacketHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset)
   return {

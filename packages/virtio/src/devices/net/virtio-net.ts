@@ -30,7 +30,6 @@ const VirtioNetFeature = {
 
 /** Options of {@link VirtioNet}. */
 export interface VirtioNetOptions {
-  /** The network. */
   readonly network: PacketBackend
   /** Names the device; default `virtio-net`. */
   readonly name?: string

@@ -17,7 +17,6 @@ import {
 export interface P9Connection {
   readonly readOnly: boolean
   readonly fids: Fids
-  /** Bytes of a message. */
   readonly messageBytes: number
 }
 

@@ -37,7 +37,6 @@ export class ScsiConfig {
     return this.#view.getUint32(SENSE_SIZE_AT, true)
   }
 
-  /** Bytes of a command. */
   get commandBytes(): number {
     return this.#view.getUint32(CDB_SIZE_AT, true)
   }
@@ -56,7 +55,6 @@ export class ScsiConfig {
   }
 }
 
-/** Bytes of an event. */
 const EVENT_BYTES = 16
 
 /* Events (VIRTIO 1.2, §5.6.6.3). */

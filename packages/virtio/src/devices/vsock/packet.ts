@@ -1,6 +1,5 @@
 /** Bytes of a packet's header (struct virtio_vsock_hdr). */
 export const HEADER_BYTES = 44
-/** The CID of the host. */
 export const HOST_CID = 2
 /** Type of the packets of stream sockets. */
 export const STREAM = 1

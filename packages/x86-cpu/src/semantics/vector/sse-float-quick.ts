@@ -34,7 +34,6 @@ export interface FloatOperand {
   readonly value: Float
   /** The value is known not to be denormal. */
   readonly isNormal: boolean
-  /** Number. */
   readonly number: number
 }
 
@@ -77,7 +76,6 @@ export function areComparable(f: FunctionBuilder, bits: Bits, x: FloatOperand, y
     .reduce((all, { value }) => all.and(isDenormal(bits, value).eqz()), floatTest(bits, 'eq', difference, difference))
 }
 
-/** An operation on scalars. */
 export interface ScalarOperation {
   readonly operands: readonly FloatOperand[]
   readonly compute: Float
