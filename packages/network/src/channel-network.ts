@@ -1,6 +1,5 @@
-import type { PacketBackend, PacketClient } from '@retrap/device'
-import { HOST_CLOCK, type NetworkClock } from './clock.ts'
-import { FrameQueue } from './frame-queue.ts'
+import type { NetworkClock } from './clock.ts'
+import { QueuedNetwork } from './frame-queue.ts'
 import { MAXIMUM_TAGGED_FRAME } from './hub.ts'
 
 /** Bytes sent at once: a channel does not report when receivers have taken them, so the next burst follows a moment later. */
@@ -28,14 +27,12 @@ export interface ChannelNetworkOptions {
  * A hub between the tabs and Workers of an origin, or the threads of a process: frames over a `BroadcastChannel`, each a message
  * of a `Uint8Array`. Other messages are passed over.
  */
-export class ChannelNetwork implements PacketBackend {
+export class ChannelNetwork extends QueuedNetwork {
   /** Always plugged in. */
   readonly linkUp: boolean = true
   /** A frame with a VLAN tag. */
   readonly maximumBytes: number = MAXIMUM_TAGGED_FRAME
   readonly #channel: FrameChannel
-  readonly #clock: NetworkClock
-  readonly #queue: FrameQueue
   /** Bytes that may be sent before the next moment. */
   #allowance = BURST_BYTES
   #cancel: (() => void) | null = null
@@ -44,24 +41,18 @@ export class ChannelNetwork implements PacketBackend {
 
   /** @param channel - `new BroadcastChannel(name)`; it is closed with the network */
   constructor(channel: FrameChannel, options: ChannelNetworkOptions = {}) {
+    super(options)
     this.#channel = channel
-    this.#clock = options.clock ?? HOST_CLOCK
-    this.#queue = new FrameQueue(this.#clock)
     channel.addEventListener('message', ({ data }) => {
       if (this.#closed || !(data instanceof Uint8Array)) return
-      if (data.length >= ETHERNET_HEADER && data.length <= this.maximumBytes) this.#queue.push(data)
+      if (data.length >= ETHERNET_HEADER && data.length <= this.maximumBytes) this.queue.push(data)
     })
-  }
-
-  /** Names the card. @throws NetworkError `ERR_CONNECTED` */
-  connect(client: PacketClient): void {
-    this.#queue.connect(client)
   }
 
   /** Sends a frame. @returns false where too much was sent within a moment */
   send(frame: Uint8Array): boolean {
     if (this.#closed || frame.length > this.maximumBytes) return true
-    this.#cancel ??= this.#clock.after(PAUSE_MS, () => this.#refill())
+    this.#cancel ??= this.clock.after(PAUSE_MS, () => this.#refill())
     if (this.#allowance < frame.length) {
       this.#waits = true
       return false
@@ -69,11 +60,6 @@ export class ChannelNetwork implements PacketBackend {
     this.#allowance -= frame.length
     this.#channel.postMessage(new Uint8Array(frame))
     return true
-  }
-
-  /** The card has room again. */
-  ready(): void {
-    this.#queue.ready()
   }
 
   /** Leaves the channel. */
@@ -89,6 +75,6 @@ export class ChannelNetwork implements PacketBackend {
     this.#allowance = BURST_BYTES
     if (!this.#waits) return
     this.#waits = false
-    this.#queue.client?.drained()
+    this.queue.client?.drained()
   }
 }

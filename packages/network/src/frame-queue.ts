@@ -1,5 +1,5 @@
-import type { PacketClient } from '@retrap/device'
-import type { NetworkClock } from './clock.ts'
+import type { PacketBackend, PacketClient } from '@retrap/device'
+import { HOST_CLOCK, type NetworkClock } from './clock.ts'
 import { NetworkError } from './errors.ts'
 
 /** More than these are dropped, as a real network does. Several connections' worth: TCP should not lose any here. */
@@ -86,5 +86,29 @@ export class FrameQueue {
     }
     this.clear()
     this.#emptied?.()
+  }
+}
+
+/** A network with a queue of frames on their way to its card. */
+export abstract class QueuedNetwork implements PacketBackend {
+  abstract readonly linkUp: boolean
+  abstract readonly maximumBytes: number
+  protected readonly clock: NetworkClock
+  protected readonly queue: FrameQueue
+
+  constructor({ clock = HOST_CLOCK }: { readonly clock?: NetworkClock | undefined }) {
+    this.clock = clock
+    this.queue = new FrameQueue(clock)
+  }
+
+  /** Names the card. @throws NetworkError `ERR_CONNECTED` */
+  connect(client: PacketClient): void {
+    this.queue.connect(client)
+  }
+
+  abstract send(frame: Uint8Array): boolean
+
+  ready(): void {
+    this.queue.ready()
   }
 }

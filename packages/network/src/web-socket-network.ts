@@ -1,6 +1,5 @@
-import type { PacketBackend, PacketClient } from '@retrap/device'
-import { HOST_CLOCK, type NetworkClock } from './clock.ts'
-import { FrameQueue } from './frame-queue.ts'
+import type { NetworkClock } from './clock.ts'
+import { QueuedNetwork } from './frame-queue.ts'
 import { MAXIMUM_TAGGED_FRAME } from './hub.ts'
 
 const OPEN = 1
@@ -39,13 +38,11 @@ export interface WebSocketNetworkOptions {
  * Frames over a WebSocket, each a binary message: the protocol of relays for emulators in pages. Without a connection the
  * cable is pulled.
  */
-export class WebSocketNetwork implements PacketBackend {
+export class WebSocketNetwork extends QueuedNetwork {
   /** A frame with a VLAN tag. */
   readonly maximumBytes: number = MAXIMUM_TAGGED_FRAME
   readonly #open: () => FrameSocket
-  readonly #clock: NetworkClock
   readonly #reconnectMs: number
-  readonly #queue: FrameQueue
   #socket: FrameSocket | null = null
   #up = false
   #waits = false
@@ -54,21 +51,15 @@ export class WebSocketNetwork implements PacketBackend {
 
   /** @param open - makes a connection: `() => new WebSocket(url)` */
   constructor(open: () => FrameSocket, options: WebSocketNetworkOptions = {}) {
+    super(options)
     this.#open = open
-    this.#clock = options.clock ?? HOST_CLOCK
     this.#reconnectMs = options.reconnectMs ?? 2000
-    this.#queue = new FrameQueue(this.#clock)
     this.#connect()
   }
 
   /** Whether a connection exists. */
   get linkUp(): boolean {
     return this.#up
-  }
-
-  /** Names the card. @throws NetworkError `ERR_CONNECTED` */
-  connect(client: PacketClient): void {
-    this.#queue.connect(client)
   }
 
   /** Sends a frame. @returns false where the peer takes no more for now */
@@ -81,11 +72,6 @@ export class WebSocketNetwork implements PacketBackend {
     }
     socket.send(new Uint8Array(frame))
     return true
-  }
-
-  /** The card has room again. */
-  ready(): void {
-    this.#queue.ready()
   }
 
   /** Ends the connection, and makes no other. */
@@ -102,28 +88,28 @@ export class WebSocketNetwork implements PacketBackend {
     if (socket.readyState === OPEN) this.#setUp(true)
     socket.addEventListener('open', () => this.#setUp(true))
     socket.addEventListener('message', ({ data }) => {
-      if (data instanceof ArrayBuffer && data.byteLength <= this.maximumBytes) this.#queue.push(new Uint8Array(data))
+      if (data instanceof ArrayBuffer && data.byteLength <= this.maximumBytes) this.queue.push(new Uint8Array(data))
     })
     socket.addEventListener('close', () => {
       this.#setUp(false)
       this.#socket = null
       if (this.#closed || this.#reconnectMs === Infinity) return
-      this.#cancel = this.#clock.after(this.#reconnectMs, () => this.#connect())
+      this.#cancel = this.clock.after(this.#reconnectMs, () => this.#connect())
     })
   }
 
   #setUp(up: boolean): void {
     if (this.#up === up) return
     this.#up = up
-    this.#queue.client?.linkChanged(up)
+    this.queue.client?.linkChanged(up)
   }
 
   #poll(): void {
     this.#waits = true
-    this.#clock.after(POLL_MS, () => {
+    this.clock.after(POLL_MS, () => {
       this.#waits = false
       if ((this.#socket?.bufferedAmount ?? 0) > HIGH_WATER / 2) this.#poll()
-      else this.#queue.client?.drained()
+      else this.queue.client?.drained()
     })
   }
 }

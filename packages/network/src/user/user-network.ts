@@ -1,8 +1,6 @@
-import type { PacketBackend, PacketClient } from '@retrap/device'
 import { formatIpv4, type Ipv4Address, isWithin, parseIpv4, readIpv4 } from '../addresses.ts'
-import { HOST_CLOCK, type NetworkClock } from '../clock.ts'
 import { NetworkError } from '../errors.ts'
-import { FrameQueue } from '../frame-queue.ts'
+import { QueuedNetwork } from '../frame-queue.ts'
 import { MAXIMUM_FRAME, readEthernet, TYPE_ARP, TYPE_IPV4 } from '../frames/ethernet.ts'
 import {
   echoReply,
@@ -40,18 +38,16 @@ const MULTICAST = 0xe000_0000
  * A network of its own for guests, with a gateway that reaches the host's network as any program does, without
  * privileges: DHCP, DNS, outgoing TCP and UDP, forwarded ports. The host itself is at the gateway's address.
  */
-export class UserNetwork implements PacketBackend {
+export class UserNetwork extends QueuedNetwork {
   /** Always plugged in. */
   readonly linkUp: boolean = true
   /** A header and 1500 bytes. */
   readonly maximumBytes: number = MAXIMUM_FRAME
-  readonly #clock: NetworkClock
   readonly #addresses: UserAddresses
   readonly #restrict: boolean
   readonly #hostLoopback: boolean
   readonly #sockets: Sockets
   readonly #services: ReadonlyMap<string, GuestForward>
-  readonly #queue: FrameQueue
   readonly #link: Link
   readonly #fragments: Reassembly
   readonly #dhcp: DhcpServer
@@ -63,10 +59,10 @@ export class UserNetwork implements PacketBackend {
   #closed = false
 
   private constructor(options: UserNetworkOptions, addresses: UserAddresses) {
-    const clock: NetworkClock = options.clock ?? HOST_CLOCK
+    super(options)
+    const { clock } = this
     const { sockets } = options
     const { subnet, gateway, dns, firstGuest } = addresses
-    this.#clock = clock
     this.#addresses = addresses
     this.#sockets = sockets
     this.#restrict = options.restrict ?? false
@@ -77,9 +73,8 @@ export class UserNetwork implements PacketBackend {
       return { key: `${address}:${service.port}`, address, service }
     })
     this.#services = new Map(services.map(({ key, service }) => [key, service]))
-    this.#queue = new FrameQueue(clock)
     const ours = services.map(({ address }) => address).filter((address) => isWithin(address, subnet))
-    this.#link = new Link(clock, this.#queue, subnet, [gateway, dns, ...ours])
+    this.#link = new Link(clock, this.queue, subnet, [gateway, dns, ...ours])
     this.#fragments = new Reassembly(clock)
     const { hostName, domainName, bootFile, serverName } = options
     const texts = { hostName, domainName, bootFile, serverName }
@@ -121,21 +116,11 @@ export class UserNetwork implements PacketBackend {
     return { tcp: this.#tcp.count, udp: this.#udp.count }
   }
 
-  /** Names the card. @throws NetworkError `ERR_CONNECTED` */
-  connect(client: PacketClient): void {
-    this.#queue.connect(client)
-  }
-
   /** Takes a frame from the card; never full. */
   send(frame: Uint8Array): boolean {
     // Copied, because the guest may change its memory between check and use.
     if (!this.#closed && frame.length <= MAXIMUM_FRAME) this.#receive(new Uint8Array(frame))
     return true
-  }
-
-  /** The card has room again. */
-  ready(): void {
-    this.#queue.ready()
   }
 
   /** Breaks all connections off, and closes the host's sockets. */
@@ -145,7 +130,7 @@ export class UserNetwork implements PacketBackend {
     this.#udp.close()
     this.#tftp.close()
     for (const listener of this.#listeners) listener.close()
-    this.#queue.clear()
+    this.queue.clear()
   }
 
   #receive(frame: Uint8Array): void {
@@ -236,7 +221,7 @@ export class UserNetwork implements PacketBackend {
     if (this.#restrict) return { kind: 'prohibited' }
     const { subnet, gateway, dns } = this.#addresses
     if (address === dns && port === DNS_PORT) {
-      const soon = (callback: () => void): void => this.#clock.soon(callback)
+      const soon = (callback: () => void): void => this.clock.soon(callback)
       return { kind: 'service', connect: (client) => new DnsStream(this.#dns, client, soon) }
     }
     if (address === gateway && this.#hostLoopback) return { kind: 'host', to: { address: '127.0.0.1', port } }
