@@ -1,4 +1,4 @@
-import type { DeviceContext } from '@retrap/device'
+import type { DeviceContext, DeviceModel } from '@retrap/device'
 import type { VirtioAnswer, VirtioChain } from './ring/chain.ts'
 import type { FeatureSet } from './ring/feature-bits.ts'
 import type { VirtioQueue } from './queue.ts'
@@ -53,9 +53,7 @@ export interface VirtioRingOptions {
  *
  * Source: Virtual I/O Device (VIRTIO) 1.2.
  */
-export interface VirtioDevice {
-  /** Names the device; unique within a machine. */
-  readonly name: string
+export interface VirtioDevice extends Pick<DeviceModel, 'name' | 'removed'> {
   /** Device type: 1 network, 2 block, 3 console, 4 entropy source … (§5, "Device Types"). */
   readonly type: number
   /** Virtqueues. */
@@ -70,8 +68,6 @@ export interface VirtioDevice {
   accepts?(features: FeatureSet): boolean
   /** Tells the device its surroundings; called once. */
   attach?(host: VirtioHost): void
-  /** As `DeviceModel.removed`. */
-  removed?(): void
   /** The driver has set DRIVER_OK. */
   start?(): void
   /** Called when the driver, or the machine, resets the device. A promise resolves when all earlier work has ended. */
