@@ -1,16 +1,10 @@
 import type { DebugPlaces } from '@retrap/engine'
+import type { MachineMemory } from '@retrap/memory'
 import type { CpuHost } from '../state/host.ts'
 import type { Processor } from '../model/processor.ts'
 
 /** Machine memory as the records of decoded instructions are read from it; index = machine address >> log2(bytes). */
-export interface MachineViews {
-  /** All of machine memory as bytes. */
-  readonly u8: Uint8Array
-  /** All of machine memory as 16-bit words. */
-  readonly u16: Uint16Array
-  /** All of machine memory as 32-bit words. */
-  readonly u32: Uint32Array
-}
+export type MachineViews = Pick<MachineMemory, 'u8' | 'u16' | 'u32'>
 
 /** The rates that a processor's clocks run at. */
 export interface CpuClocks {
