@@ -1,5 +1,5 @@
 import { writeCpio } from './cpio.ts'
-import { reseed } from './initramfs.ts'
+import { programFile, reseed } from './initramfs.ts'
 
 /** The ports of the guest's virtio console, by their numbers; 0 is the terminal. */
 export const EXEC_PORTS = {
@@ -176,13 +176,13 @@ export function buildExecInitramfs(busybox: Uint8Array, modules: readonly Uint8A
       (path) => ({ kind: 'directory', path }) as const,
     ),
     { kind: 'character-device', path: 'dev/console', major: 5, minor: 1 },
-    { kind: 'file', path: BUSYBOX.slice(1), mode: 0o755, data: bound(busybox) },
+    programFile(BUSYBOX.slice(1), bound(busybox)),
     { kind: 'symlink', path: 'bin/busybox', target: BUSYBOX },
     { kind: 'symlink', path: 'bin/sh', target: 'busybox' },
     { kind: 'symlink', path: 'lib/modules', target: `${KERNEL_FOLDER}/usr/lib/modules` },
-    ...(program === undefined ? [] : [{ kind: 'file', path: 'bin/reseed', mode: 0o755, data: program } as const]),
+    ...(program === undefined ? [] : [programFile('bin/reseed', program)]),
     ...modules.map((data, i) => ({ kind: 'file', path: `modules/${String(i).padStart(3, '0')}.ko`, data }) as const),
-    { kind: 'file', path: 'init', mode: 0o755, data: new TextEncoder().encode(INIT) },
+    programFile('init', INIT),
     { kind: 'file', path: 'program', data: new TextEncoder().encode(PROGRAM) },
   ])
 }

@@ -85,37 +85,26 @@ export function buildInitramfs(
   { agent, isKept = false }: { readonly agent?: GuestAgent; readonly isKept?: boolean } = {},
 ): Uint8Array {
   const forModules = modules.length === 0 ? [] : ['mnt', 'modules']
+  const drivers = modules.length === 0 ? '' : DRIVERS_SCRIPT
   const watch = watchGeneration(busybox)
   const directories = ['bin', 'dev', 'etc', ...forModules, 'proc', 'root', 'sys', 'tmp']
   return writeCpio([
     ...directories.map((path) => ({ kind: 'directory', path }) as const),
     // The kernel opens this device before the first process runs, hence before any file system is mounted.
     { kind: 'character-device', path: 'dev/console', major: 5, minor: 1 },
-    { kind: 'file', path: 'bin/busybox', mode: 0o755, data: busybox },
+    programFile('bin/busybox', busybox),
     { kind: 'symlink', path: 'bin/sh', target: 'busybox' },
-    ...(watch === undefined ? [] : [{ kind: 'file', path: 'bin/watch-generation', mode: 0o755, data: watch } as const]),
-    ...(modules.length === 0
-      ? []
-      : [{ kind: 'file', path: 'etc/dhcp', mode: 0o755, data: new TextEncoder().encode(DHCP_SCRIPT) } as const]),
+    ...(watch === undefined ? [] : [programFile('bin/watch-generation', watch)]),
+    ...(modules.length === 0 ? [] : [programFile('etc/dhcp', DHCP_SCRIPT)]),
     ...modules.map((data, i) => {
       const path = `modules/${String(i).padStart(3, '0')}.ko`
       return { kind: 'file', path, data } as const
     }),
-    {
-      kind: 'file',
-      path: 'init',
-      mode: 0o755,
-      data: new TextEncoder().encode(
-        initScript(
-          [
-            modules.length === 0 ? '' : DRIVERS_SCRIPT,
-            agent === undefined ? '' : startOf(agent),
-            isKept ? DATE_SCRIPT : '',
-          ].join(''),
-        ),
-      ),
-    },
-    ...(agent === undefined ? [] : [agentFile(agent)]),
+    programFile(
+      'init',
+      initScript(`${drivers}${agent === undefined ? '' : startOf(agent)}${isKept ? DATE_SCRIPT : ''}`),
+    ),
+    ...(agent === undefined ? [] : [programFile(AGENT_FILE, agent.script)]),
   ])
 }
 
@@ -132,16 +121,16 @@ const AGENT_FILE = 'retrap-agent.sh'
 /** The port of a driver that is a module comes a moment after the module. */
 const startOf = ({ port }: GuestAgent): string =>
   `(until [ -c ${port} ]; do sleep 0.1; done; exec setsid sh /${AGENT_FILE} ${port}) &\n`
-const agentFile = ({ script }: Pick<GuestAgent, 'script'>): CpioEntry => ({
-  kind: 'file',
-  path: AGENT_FILE,
-  mode: 0o755,
-  data: new TextEncoder().encode(script),
-})
+
+/** A file that can be executed. */
+export function programFile(path: string, content: Uint8Array | string): CpioEntry {
+  const data = typeof content === 'string' ? new TextEncoder().encode(content) : content
+  return { kind: 'file', path, mode: 0o755, data }
+}
 
 /** Returns an initial RAM disk with the agent appended: Linux unpacks one archive after another. */
 export function withAgent(initrd: Uint8Array, script: string): Uint8Array {
-  const extra = writeCpio([agentFile({ script })])
+  const extra = writeCpio([programFile(AGENT_FILE, script)])
   // An archive begins at a multiple of four. Source: buffer-format.rst, as in cpio.ts.
   const at = Math.ceil(initrd.length / 4) * 4
   const whole = new Uint8Array(at + extra.length)
