@@ -11,7 +11,7 @@ export function download(file: Blob, name: string): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
 }
 
-/** What this browser keeps by a name; null: nothing; undefined: it keeps nothing at all. */
+/** The text that this browser keeps by a name; null: there is none; undefined: the browser keeps no texts. */
 export function kept(name: string): string | null | undefined {
   try {
     return localStorage.getItem(name)

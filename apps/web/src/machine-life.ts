@@ -75,7 +75,7 @@ export interface MachineLife {
 /** Beginning of the warning that the past takes no keys. */
 const OF_PAST = 'This is the past'
 
-/** What was thrown, for people. */
+/** The message of a thrown error, for people. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 /** Makes and runs a machine, and closes it when the component unmounts. */

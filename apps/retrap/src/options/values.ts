@@ -251,7 +251,7 @@ const MOST_DECIMAL = 9999
 /** Reads the properties of one device or drive, and applies defaults. */
 export class Properties {
   readonly #properties: DeviceArgument['properties']
-  /** What has the properties, for messages. */
+  /** The owner of the properties, for messages. */
   readonly #owner: string
 
   constructor({ name, properties }: DeviceArgument, owner = `--device ${name}`) {

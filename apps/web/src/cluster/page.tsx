@@ -234,7 +234,7 @@ function Filter({ view, wish, change }: FilterProps) {
   )
 }
 
-/** Looks of frames, and what they say. */
+/** Looks of frames, with their names for people. */
 const LOOKS = { tcp: 'TCP', udp: 'UDP', other: 'other', hurt: 'late, twice, wrong', lost: 'lost' }
 
 const Legend = () => (

@@ -22,7 +22,7 @@ export interface LaunchArguments {
 const isText = (value: unknown): boolean => typeof value === 'string'
 const PATH = [isText, 'a path'] as const
 
-/** A check of each argument, and what it expects. */
+/** A check of each argument, and the expected value. */
 const ARGUMENTS: Readonly<Record<keyof LaunchArguments, readonly [is: (value: unknown) => boolean, kind: string]>> = {
   recording: PATH,
   at: [(value) => isText(value) || Number.isSafeInteger(value), 'begin, end, a mark or a number'],

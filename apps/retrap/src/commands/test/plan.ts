@@ -121,7 +121,7 @@ const fields = <Shape extends z.ZodRawShape>(shape: Shape) => {
   })
 }
 
-// Messages are what was expected, or with it what was found.
+// Messages name the expected value, or also the found one.
 const string = z.string('a text')
 const nonEmpty = string.min(1, 'empty; expected one character or more')
 const listOf = <Item extends z.ZodType>(item: Item) => z.array(item, 'a list')
