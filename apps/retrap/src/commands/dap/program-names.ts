@@ -14,6 +14,7 @@ import {
   SymbolTable,
 } from '@retrap/symbols'
 import { CliError, troubled } from '../../errors.ts'
+import { readAt } from '../../machine/recording/recorded-file.ts'
 
 /** The first byte of Linux's code has this name. */
 const FIRST = '_stext'
@@ -45,11 +46,7 @@ export class ProgramNames {
     try {
       const source: FileSource = {
         size: (await handle.stat()).size,
-        async read(offset, length) {
-          const bytes = new Uint8Array(length)
-          const { bytesRead } = await handle.read(bytes, 0, length, offset)
-          return bytes.subarray(0, bytesRead)
-        },
+        read: (offset, length) => readAt(handle, offset, length),
       }
       const { symbols } = await readElfTables(source)
       return new ProgramNames(new SymbolTable(sized(symbols), 0n), await linesOf(source), folder)

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
-import { CliError, troubleWith } from '../../errors.ts'
+import { attempt, CliError, troubled } from '../../errors.ts'
 import { didYouMean, usage } from '../../options/values.ts'
 import { type ListingOutput, printLines } from '../../print-lines.ts'
 
@@ -62,7 +62,7 @@ function bytesOf(path: string): Buffer | undefined {
     return readFileSync(path)
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
-    throw new CliError('ERR_INPUT', `${path}: ${troubleWith(error)}`)
+    return troubled(path)(error)
   }
 }
 
@@ -84,12 +84,8 @@ export function copyDeviceSdk(language: string, folder: string, force: boolean):
   }
   for (const [name, bytes] of files) {
     const path = join(folder, name)
-    try {
-      mkdirSync(dirname(path), { recursive: true })
-      writeFileSync(path, bytes)
-    } catch (error) {
-      throw new CliError('ERR_INPUT', `${path}: ${troubleWith(error, 'write')}`)
-    }
+    attempt(path, () => mkdirSync(dirname(path), { recursive: true }), 'write')
+    attempt(path, () => writeFileSync(path, bytes), 'write')
   }
   const [make, command] = NEXT[language]?.(folder) ?? ['', 'COMMAND']
   return [

@@ -48,14 +48,7 @@ class Line {
   }
 
   #readBytes(at: number, count: number): void {
-    const list = Array.from(
-      { length: count },
-      (_, index) =>
-        `0x${this.#view
-          .getUint8(at + index)
-          .toString(16)
-          .padStart(2, '0')}`,
-    )
+    const list = Array.from({ length: count }, (_, index) => `0x${hexOfWord(this.#view.getUint8(at + index)).slice(6)}`)
     this.bytes = count
     this.digits = ''
     this.text = `.byte ${list.join(', ')}`

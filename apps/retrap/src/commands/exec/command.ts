@@ -201,7 +201,8 @@ async function act(
   if (shown === undefined && flags.hide !== undefined)
     throw usage('--hide belongs to the files of this host; leave out --image and --root')
   const named = shown && programOfHost(name, path, shown)
-  const opened = image === undefined ? await openRoot(where, named, shown) : await openImage(image, arch, flags)
+  const ofHost = where === 'host' ? openHostRoot(named === undefined ? [] : [named], shown) : openFolderRoot(where)
+  const opened = await (image === undefined ? ofHost : openImage(image, arch, flags))
   const root =
     entrypoint === undefined ? opened : { ...opened, config: { ...opened.config, entrypoint: [], command: [] } }
   try {
@@ -263,17 +264,6 @@ async function openImage(image: string, architecture: string, { pull, timeout }:
   })
 }
 
-/**
- * Opens the files of a program: `host`, or a folder.
- *
- * @param program - a whole path that the root is to have, too
- * @param shown - what is seen of the host beside programs and libraries
- */
-async function openRoot(where: string, program?: string, shown?: ShownHost): Promise<ExecRoot> {
-  if (where === 'host') return openHostRoot(program === undefined ? [] : [program], shown)
-  return openFolderRoot(where)
-}
-
 /** The whole path of a program of the host that lies outside of the folders that guests see; undefined for others. */
 export function programOfHost(name: string, path: string, { folders }: ShownHost): string | undefined {
   const isFile = (file: string): boolean => statSync(file, { throwIfNoEntry: false })?.isFile() === true
@@ -281,12 +271,11 @@ export function programOfHost(name: string, path: string, { folders }: ShownHost
     [...HOST_PATHS, ...folders].some((seen) => isWithin(realpathSync(file), seen))
   if (name.includes('/')) return isFile(name) && !isSeen(name) ? resolve(name) : undefined
   if (name === '' || USUAL_PATH.split(':').some((folder) => isFile(join(folder, name)))) return undefined
-  const found = path
+  return path
     .split(':')
     .filter((folder) => folder.startsWith('/'))
     .map((folder) => join(folder, name))
     .find(isFile)
-  return found
 }
 
 function explain(root: ExecRoot, shares: readonly SharedFolder[], flags: ExecFlags): string {

@@ -1,6 +1,6 @@
 import { realpath, stat } from 'node:fs/promises'
 import { isAbsolute, join, resolve, sep } from 'node:path'
-import { CliError, troubleWith } from '../../errors.ts'
+import { CliError, troubled } from '../../errors.ts'
 import { ToolError } from './tool-error.ts'
 
 /** Folders of the host whose files machines may read. Files outside are never opened. */
@@ -16,13 +16,11 @@ export class NamedFolders {
   /** @throws CliError `ERR_INPUT` for a folder that does not exist */
   static async open(paths: readonly string[]): Promise<NamedFolders> {
     const real = paths.map(async (path) => {
-      try {
-        const folder = await realpath(path)
-        if ((await stat(folder)).isDirectory()) return folder
-      } catch (error) {
-        throw new CliError('ERR_INPUT', `--folder ${path}: ${troubleWith(error)}`)
-      }
-      throw new CliError('ERR_INPUT', `--folder ${path}: it is not a directory`)
+      const trouble = troubled(`--folder ${path}`)
+      const folder = await realpath(path).catch(trouble)
+      if (!(await stat(folder).catch(trouble)).isDirectory())
+        throw new CliError('ERR_INPUT', `--folder ${path}: it is not a directory`)
+      return folder
     })
     return new NamedFolders(
       paths.map((path) => resolve(path)),

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Pc, ReplayDebugger } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
+import { readAt } from '../../machine/recording/recorded-file.ts'
 import type { RecordedBoard, WriteRecording } from './boards.ts'
 import { ToolError } from './tool-error.ts'
 
@@ -61,11 +62,8 @@ async function createFile() {
         done += (await file.write(bytes, done, bytes.length - done, at + done)).bytesWritten
       }
     },
-    async read(at: number, bytes: number): Promise<Uint8Array> {
-      const into = new Uint8Array(Math.max(0, Math.min(bytes, length - at)))
-      const { bytesRead } = await file.read(into, 0, into.length, at)
-      return into.subarray(0, bytesRead)
-    },
+    read: (at: number, bytes: number): Promise<Uint8Array> =>
+      readAt(file, at, Math.max(0, Math.min(bytes, length - at))),
     async close(): Promise<void> {
       await file.close()
       await rm(folder, { recursive: true, force: true })

@@ -1,7 +1,7 @@
 import { access, constants, readFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { mkdirSync, statSync } from 'node:fs'
-import { CliError, TROUBLES, troubleWith } from '../../errors.ts'
+import { CliError, TROUBLES, troubled } from '../../errors.ts'
 
 const NOT_REGULAR = 'it is not a regular file'
 
@@ -25,13 +25,10 @@ export const pathOf = (bytes: Uint8Array): string | undefined => paths.get(bytes
  * @throws CliError `ERR_INPUT` with the reason why the file cannot be read
  */
 export async function readInput(label: string, path: string): Promise<Uint8Array> {
-  try {
-    // Reading a device such as /dev/zero would not end.
-    if (!(await stat(path)).isCharacterDevice()) return await readBytes(path)
-  } catch (error) {
-    throw new CliError('ERR_INPUT', `${label}: ${troubleWith(error)}`)
-  }
-  throw new CliError('ERR_INPUT', `${label}: it is a device, not a file`)
+  const state = await stat(path).catch(troubled(label))
+  // Reading a device such as /dev/zero would not end.
+  if (state.isCharacterDevice()) throw new CliError('ERR_INPUT', `${label}: it is a device, not a file`)
+  return readBytes(path).catch(troubled(label))
 }
 
 /** The file of a recording that the user named: itself, or the recording in the folder of a failing test. */

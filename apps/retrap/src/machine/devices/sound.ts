@@ -4,7 +4,7 @@ import type { AudioBackend, AudioFormat } from '@retrap/device'
 import { checkedProperties, placeOf } from './pci-devices.ts'
 import type { OptionRow } from '../../options/option-table.ts'
 import { type DeviceArgument, usage } from '../../options/values.ts'
-import { CliError, troubleWith } from '../../errors.ts'
+import { attempt } from '../../errors.ts'
 
 /** The values of the options below. */
 export interface SoundFlags {
@@ -63,12 +63,8 @@ export class WavFile implements AudioBackend {
   /** @throws CliError `ERR_INPUT` for a file that cannot be written */
   constructor(path: string) {
     this.path = path
-    try {
-      this.#file = openSync(path, 'w')
-      writeSync(this.#file, header({ rate: 48_000, channels: 2 }, 0))
-    } catch (error) {
-      throw new CliError('ERR_INPUT', `--audio wav:${path}: ${troubleWith(error, 'write')}`)
-    }
+    this.#file = attempt(`--audio wav:${path}`, () => openSync(path, 'w'), 'write')
+    attempt(`--audio wav:${path}`, () => writeSync(this.#file, header({ rate: 48_000, channels: 2 }, 0)), 'write')
   }
 
   play(samples: Int16Array, format: AudioFormat): void {

@@ -1,6 +1,6 @@
 import { rename, writeFile } from 'node:fs/promises'
 import { Screen } from '@retrap/display'
-import { CliError, troubleWith } from '../../errors.ts'
+import { troubled } from '../../errors.ts'
 import { checkTarget, refuseSpecial } from '../../host/files/files.ts'
 import type { SessionOutput } from '../session/session-host.ts'
 import type { DisplaySettings } from './display-option.ts'
@@ -77,13 +77,10 @@ export class SessionDisplay {
   async #writeFile(option: string, path: string): Promise<void> {
     const png = await this.screen.toPng()
     const half = `${path}.part`
-    try {
-      await refuseSpecial(path)
-      await writeFile(half, png)
-      await rename(half, path)
-    } catch (error) {
-      throw new CliError('ERR_INPUT', `${option}: ${path}: ${troubleWith(error)}`)
-    }
+    await refuseSpecial(path)
+      .then(() => writeFile(half, png))
+      .then(() => rename(half, path))
+      .catch(troubled(`${option}: ${path}`))
   }
 
   /**

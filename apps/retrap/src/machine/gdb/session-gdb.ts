@@ -1,3 +1,4 @@
+import { defined } from '@retrap/basics'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { GdbSession, type GdbTarget } from '@retrap/gdb'
 import { linuxCommands, LinuxNames } from '@retrap/symbols'
@@ -41,7 +42,7 @@ export function parseGdb(text: string): GdbOption {
     host: host === undefined || host === '' ? LOOPBACK : host.replace(/^\[(.*)\]$/, '$1'),
     port,
     wait,
-    ...(architecture !== undefined && { architecture }),
+    ...defined({ architecture }),
   }
 }
 
@@ -92,14 +93,7 @@ export class SessionGdb implements SessionDebugger {
     const commands = linuxCommands(() => machine)
     const onTrouble = (sentence: string): void => void this.#say?.write(`retrap: ${sentence}\n`)
     const { addressOf: find, nameOf } = new LinuxNames(() => machine)
-    const names = { find, nameOf }
-    const options = {
-      kill: this.#kill,
-      onTrouble,
-      commands,
-      ...names,
-      ...(architecture !== undefined && { architecture }),
-    }
+    const options = { kill: this.#kill, onTrouble, commands, find, nameOf, ...defined({ architecture }) }
     const target = await runner.gdbTarget?.(options)
     if (target === undefined) throw usage('--gdb: this machine has no debugger')
     this.#target = target

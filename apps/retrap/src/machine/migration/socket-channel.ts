@@ -4,7 +4,7 @@ import { chmodSync, lstatSync, rmSync, readFileSync } from 'node:fs'
 import { createConnection, createServer, type ListenOptions, type Server, type Socket } from 'node:net'
 import { type Channel, receiveMigration } from '@retrap/migration'
 import type { PcSnapshot } from '@retrap/machine'
-import { attempt, CliError, troubled, troubleWith } from '../../errors.ts'
+import { attempt, CliError, troubled } from '../../errors.ts'
 import type { SessionOutput } from '../session/session-host.ts'
 import { usage } from '../../options/values.ts'
 
@@ -183,19 +183,17 @@ export async function listen(server: Server, at: ListenOptions): Promise<void> {
   const listenThere = async (): Promise<void> => {
     server.listen(at)
     await once(server, 'listening')
+    // A Unix socket needs no secret: its file permissions restrict who may control or send a machine.
+    if (at.path !== undefined) chmodSync(at.path, 0o600)
   }
-  try {
-    await listenThere().catch(async (error: unknown) => {
+  await listenThere()
+    .catch(async (error: unknown) => {
       const { code } = error as { code?: string }
       if (code !== 'EADDRINUSE' || at.path === undefined || !(await isLeftBehind(at.path))) throw error
       rmSync(at.path)
       await listenThere()
     })
-    // A Unix socket needs no secret: its file permissions restrict who may control or send a machine.
-    if (at.path !== undefined) chmodSync(at.path, 0o600)
-  } catch (error) {
-    throw new CliError('ERR_INPUT', `cannot listen at ${at.path ?? `port ${at.port}`}: ${troubleWith(error)}`)
-  }
+    .catch(troubled(`cannot listen at ${at.path ?? `port ${at.port}`}`))
 }
 
 /** Whether a file is a socket without a listener. */

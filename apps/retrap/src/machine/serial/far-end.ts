@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { createWriteStream, rmSync, type WriteStream } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import { CliError, troubleWith } from '../../errors.ts'
+import { CliError, troubled } from '../../errors.ts'
 import type { SessionOutput } from '../session/session-host.ts'
 import type { WatchedOutput } from '../../host/output-watch.ts'
 import type { SerialTarget } from '../../options/values.ts'
@@ -65,13 +66,8 @@ export async function openReported(
 
 /** Opens a file for writing. @throws CliError `ERR_INPUT` with why it cannot be */
 export async function openFile(path: string): Promise<WriteStream> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
   const file = createWriteStream(path)
-  file.once('open', () => resolve())
-  file.once('error', (error) =>
-    reject(new CliError('ERR_INPUT', `cannot write ${path}: ${troubleWith(error, 'write')}`)),
-  )
-  await promise
+  await once(file, 'open').catch(troubled(`cannot write ${path}`, 'write'))
   return file
 }
 
@@ -133,10 +129,8 @@ async function listen(
 }
 
 async function bind(server: Server, where: { host?: string; port?: number; path?: string }, name: string) {
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  server.once('error', (error) => reject(new CliError('ERR_INPUT', `${name} cannot listen: ${troubleWith(error)}`)))
-  server.listen(where, resolve)
-  await promise
+  server.listen(where)
+  await once(server, 'listening').catch(troubled(`${name} cannot listen`))
   // Node removes the socket of a server that is closed, but not of a process that is killed.
   const { path } = where
   if (path !== undefined) process.once('exit', () => rmSync(path, { force: true }))
