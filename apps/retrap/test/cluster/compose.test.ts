@@ -225,6 +225,10 @@ test.each([
     'v: a share it, and so a machine: expected one of them without replicas',
   ],
   [one('volumes: [{ type: image, source: web, target: /x }]'), 'image: expected bind, volume or tmpfs'],
+  [
+    `${one('secrets: [k]')}\nsecrets: { k: { file: ./no } }`,
+    `services.s.secrets: k: there is no ${folder}/no on this host`,
+  ],
   [one('depends_on: [u]'), 'depends_on'],
   ['services: [', ':1:'],
 ])('%s is refused by a sentence', (text, message) => expect(compose(text)).rejects.toThrow(message))

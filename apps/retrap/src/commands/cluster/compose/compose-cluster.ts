@@ -339,7 +339,7 @@ class Composer {
     const group = this.#groups.get(name)
     const kinds: Readonly<Record<string, (mount: Mount) => void>> = {
       bind: ({ source = '', target, readOnly, createHostPath }) => {
-        if (statSync(source, { throwIfNoEntry: false }) === undefined) {
+        if (!isThere(source)) {
           if (!createHostPath) throw this.#refusal(name, 'volumes', `there is no ${source} on this host`)
           say(`volumes: there is no ${source} on this host: ${target} is an empty folder in memory`)
           return void memory.push(target)
@@ -374,6 +374,7 @@ class Composer {
       for (const { source, target, mode, uid = 0, gid = 0 } of uses) {
         const { file, content } = all.get(source) ?? {}
         if (file !== undefined) {
+          if (!isThere(file)) throw this.#refusal(name, key, `${source}: there is no ${file} on this host`)
           share.push(`${file}:${target}`)
           if (mode !== USUAL_MODE || uid > 0 || gid > 0)
             say(`${key}: ${target} has the owner and permissions of ${file}, as in docker: no mode, uid and gid`)
@@ -412,6 +413,8 @@ class Composer {
     return new CliError('ERR_INPUT', `${at}services.${name}.${key}: ${reason}`)
   }
 }
+
+const isThere = (path: string): boolean => statSync(path, { throwIfNoEntry: false }) !== undefined
 
 /** The names of the machines of a service. */
 const namesOf = (name: string, { scale }: Service): readonly string[] =>
