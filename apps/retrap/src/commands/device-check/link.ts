@@ -1,4 +1,5 @@
 /** Connections of `retrap device-check` to the server that it checks. */
+import { once } from 'node:events'
 import { createConnection } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type ProgramEnd, ProgramGroup } from '@retrap/device-hosting/node'
@@ -56,12 +57,6 @@ export async function openLink(address: ProgramAddress, tell: (line: string) => 
   if ('command' in address) return start(address.command, tell)
   const socket = createConnection(address)
   socket.setNoDelay(true)
-  await new Promise<void>((resolve, reject) => {
-    socket.once('error', reject)
-    socket.once('connect', () => {
-      socket.removeListener('error', reject)
-      resolve()
-    })
-  })
+  await once(socket, 'connect')
   return { ...overStream(socket), ended: null, kill: () => void socket.destroy() }
 }

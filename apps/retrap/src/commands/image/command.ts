@@ -47,6 +47,11 @@ export function addImage(program: Command, output: ListingOutput, finish: (code:
     await printer.end()
   }
   const form = new Option('--output <form>', 'how to print').choices(['human', 'json']).default('human')
+  const look = (name: string, description: string): Command =>
+    add(name, description)
+      .argument('<file>', 'an image')
+      .addOption(format('-f, --format <name>', `format: ${FORMATS}`))
+      .addOption(form)
 
   add('create', 'Make an image; a file that is there is overwritten')
     .argument('<file>', 'the new image')
@@ -61,10 +66,7 @@ export function addImage(program: Command, output: ListingOutput, finish: (code:
       run(path, (print) => create(path, size, flags, print)),
     )
 
-  add('info', 'Show what an image is')
-    .argument('<file>', 'an image')
-    .addOption(format('-f, --format <name>', `format: ${FORMATS}`))
-    .addOption(form)
+  look('info', 'Show what an image is')
     .option('--backing-chain', 'show the files below as well')
     .action((path: string, flags: InfoFlags) => run(path, (print) => info(path, flags, print)))
 
@@ -82,10 +84,7 @@ export function addImage(program: Command, output: ListingOutput, finish: (code:
       run(path, (print) => convert(path, target, flags, showProgress(flags, print))),
     )
 
-  add('check', 'Look whether an image is consistent')
-    .argument('<file>', 'an image')
-    .addOption(format('-f, --format <name>', `format: ${FORMATS}`))
-    .addOption(form)
+  look('check', 'Look whether an image is consistent')
     .addOption(new Option('-r, --repair <what>', 'correct reference counts').choices(['leaks', 'all']))
     .option('-q, --quiet', 'print nothing')
     .addHelpText('after', CHECK_CODES)
@@ -101,11 +100,9 @@ export function addImage(program: Command, output: ListingOutput, finish: (code:
       run(path, (print) => commit(path, flags, print, showProgress(flags, print))),
     )
 
-  add('map', 'Show where the parts of the disk are kept')
-    .argument('<file>', 'an image')
-    .addOption(format('-f, --format <name>', `format: ${FORMATS}`))
-    .addOption(form)
-    .action((path: string, flags: MapFlags) => run(path, (print) => map(path, flags, print)))
+  look('map', 'Show where the parts of the disk are kept').action((path: string, flags: MapFlags) =>
+    run(path, (print) => map(path, flags, print)),
+  )
 }
 
 /** Options may be given several times, and several of them at once. */

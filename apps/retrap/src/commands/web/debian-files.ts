@@ -1,15 +1,13 @@
 import { globSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import {
-  DebianError,
   type DistributedMembers,
   type DistributedPackage,
   type FetchDistributedOptions,
   fetchDistributed,
 } from '@retrap/debian'
-import { CliError } from '../../errors.ts'
-import type { LinuxArchitecture } from '../../guests/linux/debian.ts'
-import { addModule, moduleFiles } from '../../guests/linux/kernel-modules.ts'
+import { type LinuxArchitecture, unavailable } from '../../guests/linux/debian.ts'
+import { linuxIn, type LinuxWithDrivers } from '../../guests/linux/debian-drivers.ts'
 import { LICENCE_TEXTS } from './packages.ts'
 
 /** Drivers of the disk, of its file system unless built in, and of the network card. */
@@ -27,16 +25,12 @@ export const debianPackages = (architecture: LinuxArchitecture): readonly Distri
 }
 
 /** Files of which the start page's Debian is made. */
-export interface DebianFiles {
+export interface DebianFiles extends LinuxWithDrivers {
   readonly architecture: LinuxArchitecture
   /** Version of the kernel. */
   readonly version: string
-  readonly kernelPath: string
   /** The kernel's configuration. */
   readonly configPath: string
-  readonly busyboxPath: string
-  /** Modules of the kernel's, in the order in which they are loaded. */
-  readonly modulePaths: readonly string[]
 }
 
 /** Debian's files, with their packages. */
@@ -51,29 +45,14 @@ export async function fetchDebianFiles(
   architecture: LinuxArchitecture,
   options: FetchDistributedOptions,
 ): Promise<FetchedDebian> {
-  try {
-    const found = await fetchDistributed([...debianPackages(architecture), LICENCE_TEXTS], options)
-    const [kernel, busybox, licenceTexts] = found as [DistributedPackage, DistributedPackage, DistributedPackage]
-    return { ...debianFilesIn(architecture, kernel.folder, busybox.folder), kernel, busybox, licenceTexts }
-  } catch (error) {
-    if (!(error instanceof DebianError)) throw error
-    throw new CliError('ERR_FETCH', error.message)
-  }
+  const found = await fetchDistributed([...debianPackages(architecture), LICENCE_TEXTS], options).catch(unavailable)
+  const [kernel, busybox, licenceTexts] = found as [DistributedPackage, DistributedPackage, DistributedPackage]
+  return { ...debianFilesIn(architecture, kernel.folder, busybox.folder), kernel, busybox, licenceTexts }
 }
 
 /** The files in the folders of both packages. */
 export function debianFilesIn(architecture: LinuxArchitecture, kernel: string, busybox: string): DebianFiles {
-  const files = moduleFiles(kernel)
-  const order: string[] = []
-  for (const name of DRIVERS) addModule(name, files, order)
-  const [kernelPath = ''] = globSync(join(kernel, 'boot', 'vmlinuz-*'))
+  const linux = linuxIn(kernel, busybox, DRIVERS)
   const [configPath = ''] = globSync(join(kernel, 'boot', 'config-*'))
-  return {
-    architecture,
-    version: basename(kernelPath).replace('vmlinuz-', ''),
-    kernelPath,
-    configPath,
-    busyboxPath: join(busybox, 'bin', 'busybox'),
-    modulePaths: order.map((name) => files.get(name)!),
-  }
+  return { ...linux, architecture, version: basename(linux.kernelPath).replace('vmlinuz-', ''), configPath }
 }

@@ -1,17 +1,8 @@
 import { globSync, readdirSync } from 'node:fs'
 import { readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import {
-  cacheDirectory,
-  DebianError,
-  fetchMembers,
-  keep,
-  type OnProgress,
-  unpackPackage,
-  withPackages,
-} from '@retrap/debian'
-import { CliError } from '../../errors.ts'
-import { type LinuxArchitecture, pick } from './debian.ts'
+import { cacheDirectory, fetchMembers, keep, type OnProgress, unpackPackage, withPackages } from '@retrap/debian'
+import { type LinuxArchitecture, pick, unavailable } from './debian.ts'
 import { addModule, indexModules, moduleFiles, unpackModules } from './kernel-modules.ts'
 
 /** A kernel with drivers as modules, and a matching busybox. */
@@ -102,7 +93,7 @@ export async function fetchKernelModules(kernel: FullKernel, onProgress: OnProgr
   try {
     return modulesIn(join(cacheDirectory(), fullKernel(kernel)))
   } catch {
-    return toldAsOurs(async () => modulesIn(await fetchFullLinux(kernel, onProgress)))
+    return modulesIn(await fetchFullLinux(kernel, onProgress).catch(unavailable))
   }
 }
 
@@ -118,39 +109,25 @@ export async function fetchLinuxWithDrivers(
   drivers: readonly string[],
   onProgress: OnProgress,
 ): Promise<LinuxWithDrivers> {
-  const [folder, shell] = await toldAsOurs(async () => {
-    if (drivers.includes('9p')) {
-      const whole = await fetchFullLinux(kernel, onProgress)
-      return [whole, whole]
-    }
-    const architecture = kernel === 'apx' ? 'amd64' : kernel
-    const suffix = architecture === 'amd64' ? '' : `:${architecture}`
-    const [files = '', busybox = ''] = await fetchMembers(
-      [
-        {
-          package: `linux-image-cloud-${architecture}${suffix}`,
-          members: ['./boot/*', './lib/modules/*'],
-          dependency: 'linux-image-',
-        },
-        { package: `busybox-static${suffix}`, members: ['./bin/busybox'] },
-      ],
-      { onProgress },
-    )
-    return [files, busybox]
-  })
+  const architecture = kernel === 'apx' ? 'amd64' : kernel
+  const suffix = architecture === 'amd64' ? '' : `:${architecture}`
+  const image = `linux-image-cloud-${architecture}${suffix}`
+  const members = [
+    { package: image, members: ['./boot/*', './lib/modules/*'], dependency: 'linux-image-' },
+    { package: `busybox-static${suffix}`, members: ['./bin/busybox'] },
+  ]
+  const fetched = drivers.includes('9p')
+    ? fetchFullLinux(kernel, onProgress).then((folder) => [folder])
+    : fetchMembers(members, { onProgress })
+  const [folder = '', shell = folder] = await fetched.catch(unavailable)
+  return linuxIn(folder, shell, drivers)
+}
+
+/** The files in the folders of a kernel's package and of busybox's. */
+export function linuxIn(folder: string, shell: string, drivers: readonly string[]): LinuxWithDrivers {
   const files = moduleFiles(folder)
   const order: string[] = []
   for (const name of drivers) addModule(name, files, order)
   const [kernelPath = ''] = globSync(join(folder, 'boot', 'vmlinuz-*'))
   return { kernelPath, busyboxPath: join(shell, 'bin', 'busybox'), modulePaths: order.map((name) => files.get(name)!) }
-}
-
-/** @throws CliError for files of Debian that are unavailable */
-async function toldAsOurs<T>(fetch: () => Promise<T>): Promise<T> {
-  try {
-    return await fetch()
-  } catch (error) {
-    if (!(error instanceof DebianError)) throw error
-    throw new CliError('ERR_FETCH', error.message)
-  }
 }

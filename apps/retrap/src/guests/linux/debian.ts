@@ -108,10 +108,15 @@ async function cached<T extends Paths>(
     })
     return within(folder, data)
   } catch (error) {
-    if (!(error instanceof DebianError)) throw error
-    const advice = error.code === 'ERR_CACHE' ? '' : '; or give a kernel of your own: retrap run --kernel FILE'
-    throw new CliError('ERR_FETCH', `${error.message}${advice}`)
+    const isCache = error instanceof DebianError && error.code === 'ERR_CACHE'
+    return unavailable(error, isCache ? '' : '; or give a kernel of your own: retrap run --kernel FILE')
   }
+}
+
+/** Throws for files of Debian that are unavailable. @throws CliError `ERR_FETCH`; errors of other kinds as they are */
+export function unavailable(error: unknown, advice = ''): never {
+  if (!(error instanceof DebianError)) throw error
+  throw new CliError('ERR_FETCH', `${error.message}${advice}`)
 }
 
 /** Returns the files' paths below `folder`. */

@@ -54,25 +54,21 @@ export interface NetworkBoot {
   readonly wanted: boolean
 }
 
+type ModelledCards = readonly (readonly [model: 'e1000' | 'virtio', card: CardArgument])[]
+
 /** Boot programs of network cards, each read once. */
 export class CardRoms {
   readonly byCard: Map<CardArgument, Uint8Array> = new Map()
 
   /** @throws CliError `ERR_INPUT`, `ERR_FETCH` */
-  static async open(
-    cards: readonly (readonly [model: 'e1000' | 'virtio', card: CardArgument])[],
-    boot: NetworkBoot,
-  ): Promise<CardRoms> {
+  static async open(cards: ModelledCards, boot: NetworkBoot): Promise<CardRoms> {
     const roms = new CardRoms()
     await roms.add(cards, boot)
     return roms
   }
 
   /** @throws CliError `ERR_INPUT`, `ERR_FETCH` */
-  async add(
-    cards: readonly (readonly [model: 'e1000' | 'virtio', card: CardArgument])[],
-    boot: NetworkBoot,
-  ): Promise<void> {
+  async add(cards: ModelledCards, boot: NetworkBoot): Promise<void> {
     for (const [model, card] of cards) {
       const { romFile, bootIndex } = card
       const isWanted = boot.firmware !== 'none' && (boot.wanted || bootIndex !== undefined)
