@@ -9,6 +9,10 @@ export function concatenate(parts: readonly ArrayLike<number>[]): Uint8Array<Arr
   return all
 }
 
+/** Views bytes as the numbers of a structure. */
+export const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
+  new DataView(buffer, byteOffset, byteLength)
+
 type Values<Value> = Readonly<Record<number, Value>>
 
 /** Little-endian fields of a structure: values by offset, for each width. */

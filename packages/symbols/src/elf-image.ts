@@ -2,7 +2,7 @@
  * The layout of an ELF program, from its first page in memory or from its file. Source: System V ABI, "Object Files" and
  * "Program Loading and Dynamic Linking".
  */
-import { elfHeader, elfNotes, elfSegment, elfSizes, isElf, PT_LOAD, PT_NOTE } from '@retrap/basics'
+import { elfHeader, elfNotes, elfSegment, elfSizes, isElf, PT_LOAD, PT_NOTE, viewOf } from '@retrap/basics'
 import type { NamedPlace } from './symbol-table.ts'
 
 /** Bytes of an ELF header. */
@@ -85,9 +85,6 @@ export function elfLayout(bytes: Uint8Array): ElfLayout | undefined {
   const isProgram = isFixed || segments.some((segment) => segment.type === PT_INTERP)
   return { is64, machine, isFixed, isProgram, entry, segments, start, end }
 }
-
-const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
-  new DataView(buffer, byteOffset, byteLength)
 
 /** Whether two programs have the same layout, like a program and its stripped copy. */
 export function isSameLayout(one: ElfLayout, other: ElfLayout): boolean {

@@ -2,7 +2,7 @@
  * Sections and symbols of ELF files. Source: System V ABI, "Object Files", with its AMD64 and i386 supplements; "ELF for the
  * Arm 64-bit Architecture", "ELF for the Arm Architecture".
  */
-import { type ElfHeader, elfHeader, elfSizes, isElf } from '@retrap/basics'
+import { type ElfHeader, elfHeader, elfSizes, isElf, viewOf } from '@retrap/basics'
 import { type Asking, damaged, type FileSource, readParts, readWhole } from './file-source.ts'
 import { NameReader } from './name-reader.ts'
 import type { NamedPlace } from './symbol-table.ts'
@@ -90,9 +90,6 @@ function* tablesOf(size: number): Asking<ElfTables> {
   const sections = yield* sectionsOf(header, size)
   return { header, sections, symbols: yield* symbolsOf(header, sections, size) }
 }
-
-const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
-  new DataView(buffer, byteOffset, byteLength)
 
 /** Bytes of a section's header. */
 const headerBytes = (wide: boolean): number => (wide ? 64 : 40)

@@ -8,6 +8,7 @@
  *   offsets are their addresses; others' are −1 − (distance from the base) then. The table is in front of the number of
  *   symbols, or since 6.5 behind the tokens.
  */
+import { viewOf } from '@retrap/basics'
 import { type GuestRam, type LinuxMemory, ramOf } from './guest-ram.ts'
 import { type NamedPlace, offsetMark } from './symbol-table.ts'
 
@@ -88,9 +89,6 @@ function symbolsAround(ram: GuestRam, from: number, bytes: number, zero: number)
   }
   return undefined
 }
-
-const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
-  new DataView(buffer, byteOffset, byteLength)
 
 /** @param zero - offset of the token '0' */
 function readTokens(ram: Uint8Array, bytes: DataView, zero: number, word: Word): Tokens | undefined {

@@ -1,4 +1,4 @@
-import { printable } from '@retrap/basics'
+import { printable, viewOf } from '@retrap/basics'
 import { SymbolsError } from './errors.ts'
 import type { LinuxGuest } from './linux-guest.ts'
 
@@ -97,6 +97,3 @@ function sizeOf(guest: LinuxGuest, struct: string): number {
     throw new SymbolsError('ERR_MISSING', 'Linux in memory', `its types do not have struct ${struct}`)
   return bytes
 }
-
-const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
-  new DataView(buffer, byteOffset, byteLength)

@@ -1,4 +1,4 @@
-import { decompress } from '@retrap/basics'
+import { decompress, viewOf } from '@retrap/basics'
 import { hex, LoaderError } from '../loaders/errors.ts'
 
 // The header of an Image (Linux, Documentation/arch/arm64/booting.rst, "Call the kernel image").
@@ -132,5 +132,3 @@ function checked(image: Uint8Array): Uint8Array {
   if (isImage(image)) return image
   throw new LoaderError('ERR_FORMAT', 'kernel', `${image.length} decompressed bytes`, AN_IMAGE)
 }
-
-const viewOf = (file: Uint8Array): DataView => new DataView(file.buffer, file.byteOffset, file.byteLength)
