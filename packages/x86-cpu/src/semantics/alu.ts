@@ -2,7 +2,7 @@ import { I64 } from '@retrap/wasm-emitter'
 import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_OF } from '../state/state-layout.ts'
 import type { FlagParts } from './flag-parts.ts'
 import { signExtend } from './integer.ts'
-import type { Context, SemanticsTable } from './context.ts'
+import { type Context, direct, type SemanticsTable } from './context.ts'
 
 /**
  * Addition, subtraction and logic.
@@ -106,14 +106,11 @@ export const alu: SemanticsTable = {
   AND: { emit: (c) => logic(c, (a, b) => a.and(b)), direct: true },
   OR: { emit: (c) => logic(c, (a, b) => a.or(b)), direct: true },
   XOR: { emit: (c) => logic(c, (a, b) => a.xor(b)), direct: true },
-  CMP: {
-    direct: true,
-    emit: (c) => {
-      const a = c.readS(0)
-      const b = c.readS(1)
-      c.flagsSub(a, b, c.let(signExtend(a.sub(b), c.sizeOf(0))))
-    },
-  },
+  CMP: direct((c) => {
+    const a = c.readS(0)
+    const b = c.readS(1)
+    c.flagsSub(a, b, c.let(signExtend(a.sub(b), c.sizeOf(0))))
+  }),
   TEST: {
     direct: true,
     emit: (c) => c.flagsLogic(c.let(c.readS(0).and(c.readS(1)))),

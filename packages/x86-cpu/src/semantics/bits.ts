@@ -1,7 +1,7 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
 import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_ZF } from '../state/state-layout.ts'
 import { choose, flagBit, signExtend, zeroExtend } from './integer.ts'
-import type { Context, SemanticsTable } from './context.ts'
+import { type Context, direct, type SemanticsTable } from './context.ts'
 
 /** Bit tests, scans, counts, BMI1, BMI2 and CRC32. Source: Intel SDM vol. 2, the pages of each instruction. */
 
@@ -155,22 +155,16 @@ export const bitOperations: SemanticsTable = {
   BSR: { direct: true, emit: (c) => scan(c, false) },
   TZCNT: { direct: true, emit: (c) => countZeros(c, false) },
   LZCNT: { direct: true, emit: (c) => countZeros(c, true) },
-  POPCNT: {
-    direct: true,
-    emit: (c) => {
-      const source = c.readU(1)
-      c.write(0, source.popcnt())
-      c.flagsExplicit(flagBit(source.eqz(), FLAG_ZF))
-    },
-  },
-  ANDN: {
-    direct: true,
-    emit: (c) => {
-      const result = c.let(c.readS(1).xor(-1n).and(c.readS(2)))
-      c.write(0, result)
-      c.flagsLogic(result)
-    },
-  },
+  POPCNT: direct((c) => {
+    const source = c.readU(1)
+    c.write(0, source.popcnt())
+    c.flagsExplicit(flagBit(source.eqz(), FLAG_ZF))
+  }),
+  ANDN: direct((c) => {
+    const result = c.let(c.readS(1).xor(-1n).and(c.readS(2)))
+    c.write(0, result)
+    c.flagsLogic(result)
+  }),
   BLSR: { direct: true, emit: (c) => lowestBit(c, (x) => x.and(x.sub(1)), true) },
   BLSMSK: { direct: true, emit: (c) => lowestBit(c, (x) => x.xor(x.sub(1)), true) },
   BLSI: { direct: true, emit: (c) => lowestBit(c, (x) => x.and(I64.of(0).sub(x)), false) },

@@ -404,6 +404,9 @@ export interface Semantics {
 /** Semantics by mnemonic, as x86-decoder spells it. */
 export type SemanticsTable = Readonly<Record<string, Semantics>>
 
+/** Makes semantics that are {@link Semantics.direct}. */
+export const direct = (emit: Semantics['emit']): Semantics => ({ direct: true, emit })
+
 /** Semantics whose forms begin with a check. */
 export function gated(check: (c: Context) => void, table: SemanticsTable): SemanticsTable {
   const gate = (semantics: Semantics): Semantics => ({

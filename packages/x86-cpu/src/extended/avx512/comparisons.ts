@@ -1,5 +1,5 @@
 import { numeric, type I64, type V128 } from '@retrap/wasm-emitter'
-import type { Semantics, SemanticsTable } from '../../semantics/context.ts'
+import { direct, type Semantics, type SemanticsTable } from '../../semantics/context.ts'
 import { instructionSemantics } from '../../semantics/index.ts'
 import { R_REG0 } from '../../state/record.ts'
 import { S_OPMASK } from '../../state/state-layout.ts'
@@ -41,27 +41,24 @@ function comparisons(): SemanticsTable {
 
 /** VP2INTERSECT: a pair of masks, of the elements of each source that the other has, too. */
 function intersect(bits: 32 | 64): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      const b = c.readLanes(2)
-      const a = c.readLanes(1)
-      const perLane = 128 / bits
-      /** Elements of `lanes` that are among those of `others`. */
-      const found = (lanes: readonly V128[], others: readonly V128[]): I64 => {
-        const all = others.flatMap((v) =>
-          Array.from({ length: perLane }, (_, i) => c.let(splatted(bits, elementOf(v, bits, i)))),
-        )
-        const hits = lanes.map((v) =>
-          all.map((one) => numeric(`${SHAPES[bits]}.eq`, v, one)).reduce((x, y) => numeric('v128.or', x, y)),
-        )
-        return bitsOfLanes(c, hits, bits)
-      }
-      // The pair begins with an even number.
-      const pair = c.let(c.state.add(c.f.loadExpression('i32.load16_u', c.record, R_REG0).sub(S_OPMASK).and(~8)))
-      for (const [i, mask] of [found(a, b), found(b, a)].entries()) c.f.store('i64.store', pair, mask, S_OPMASK + 8 * i)
-    },
-  }
+  return direct((c) => {
+    const b = c.readLanes(2)
+    const a = c.readLanes(1)
+    const perLane = 128 / bits
+    /** Elements of `lanes` that are among those of `others`. */
+    const found = (lanes: readonly V128[], others: readonly V128[]): I64 => {
+      const all = others.flatMap((v) =>
+        Array.from({ length: perLane }, (_, i) => c.let(splatted(bits, elementOf(v, bits, i)))),
+      )
+      const hits = lanes.map((v) =>
+        all.map((one) => numeric(`${SHAPES[bits]}.eq`, v, one)).reduce((x, y) => numeric('v128.or', x, y)),
+      )
+      return bitsOfLanes(c, hits, bits)
+    }
+    // The pair begins with an even number.
+    const pair = c.let(c.state.add(c.f.loadExpression('i32.load16_u', c.record, R_REG0).sub(S_OPMASK).and(~8)))
+    for (const [i, mask] of [found(a, b), found(b, a)].entries()) c.f.store('i64.store', pair, mask, S_OPMASK + 8 * i)
+  })
 }
 
 /** Comparisons into masks. */

@@ -1,5 +1,5 @@
 import { I32, I64, V128, extractLane, numeric, replaceLane, select } from '@retrap/wasm-emitter'
-import type { Context, Semantics, SemanticsTable } from '../../semantics/context.ts'
+import { type Context, direct, type Semantics, type SemanticsTable } from '../../semantics/context.ts'
 import { ternary } from '../../semantics/vector/vnni.ts'
 import { immediateByte } from '../../semantics/vector/sse-integer-operands.ts'
 
@@ -86,15 +86,12 @@ function shiftSigned(bits: 16 | 64): Semantics {
 }
 
 /** VPSRAQ: by an immediate, or by the low quadword of a vector. */
-const shiftSignedQuadwords: Semantics = {
-  direct: true,
-  emit: (c) => {
-    const given = c.kindOf(2) === 'imm' ? immediateByte(c).toI64U() : elementOf(c.readV(2), 64, 0)
-    const count = c.let(given)
-    const by = c.let(select(count.ltU(64), count.toI32(), I32.of(63)))
-    c.mapLanes(1, (v) => c.let(numeric('i64x2.shr_s', v, by)))
-  },
-}
+const shiftSignedQuadwords: Semantics = direct((c) => {
+  const given = c.kindOf(2) === 'imm' ? immediateByte(c).toI64U() : elementOf(c.readV(2), 64, 0)
+  const count = c.let(given)
+  const by = c.let(select(count.ltU(64), count.toI32(), I32.of(63)))
+  c.mapLanes(1, (v) => c.let(numeric('i64x2.shr_s', v, by)))
+})
 
 /** A rotation by the immediate. */
 function rotate(bits: 32 | 64, isLeft: boolean): Semantics {
@@ -138,24 +135,21 @@ function shiftPairVariable(bits: 16 | 32 | 64, isLeft: boolean): Semantics {
 }
 
 /** Any function of three bits: the immediate has its values. */
-const ternaryLogic: Semantics = {
-  direct: true,
-  emit: (c) => {
-    const control = immediateByte(c)
-    const values = Array.from({ length: 8 }, (_, i) =>
-      c.let(numeric('i32x4.splat', I32.of(0).sub(control.shrU(i).and(1)))),
-    )
-    const third = c.readLanes(2)
-    const second = c.readLanes(1)
-    const choose = (bits: V128, whenSet: V128, whenClear: V128): V128 =>
-      numeric('v128.bitselect', whenSet, whenClear, bits)
-    c.mapLanes(0, (first, lane) => {
-      const byThird = [0, 2, 4, 6].map((i) => c.let(choose(third[lane]!, values[i + 1]!, values[i]!)))
-      const bySecond = [0, 2].map((i) => c.let(choose(second[lane]!, byThird[i + 1]!, byThird[i]!)))
-      return c.let(choose(first, bySecond[1]!, bySecond[0]!))
-    })
-  },
-}
+const ternaryLogic: Semantics = direct((c) => {
+  const control = immediateByte(c)
+  const values = Array.from({ length: 8 }, (_, i) =>
+    c.let(numeric('i32x4.splat', I32.of(0).sub(control.shrU(i).and(1)))),
+  )
+  const third = c.readLanes(2)
+  const second = c.readLanes(1)
+  const choose = (bits: V128, whenSet: V128, whenClear: V128): V128 =>
+    numeric('v128.bitselect', whenSet, whenClear, bits)
+  c.mapLanes(0, (first, lane) => {
+    const byThird = [0, 2, 4, 6].map((i) => c.let(choose(third[lane]!, values[i + 1]!, values[i]!)))
+    const bySecond = [0, 2].map((i) => c.let(choose(second[lane]!, byThird[i + 1]!, byThird[i]!)))
+    return c.let(choose(first, bySecond[1]!, bySecond[0]!))
+  })
+})
 
 function leadingZeros(bits: 32 | 64): Semantics {
   return unary((c, v) =>
@@ -170,27 +164,24 @@ function leadingZeros(bits: 32 | 64): Semantics {
 /** VPCONFLICT: for each element the set of those below that are equal to it. */
 function conflicts(bits: 32 | 64): Semantics {
   const perLane = 128 / bits
-  return {
-    direct: true,
-    emit: (c) => {
-      const lanes = c.readLanes(1)
-      const results = lanes.map((v, lane) =>
-        built(c, bits, (i) => {
-          const same = c.let(splatted(bits, elementOf(v, bits, i)))
-          const sets = lanes
-            .slice(0, lane + 1)
-            .map((other, at) =>
-              numeric(`${SHAPES[bits]}.bitmask`, numeric(`${SHAPES[bits]}.eq`, other, same)).shl(perLane * at),
-            )
-          return sets
-            .reduce((all, set) => all.or(set))
-            .and((1 << (perLane * lane + i)) - 1)
-            .toI64U()
-        }),
-      )
-      c.writeLanes(0, results)
-    },
-  }
+  return direct((c) => {
+    const lanes = c.readLanes(1)
+    const results = lanes.map((v, lane) =>
+      built(c, bits, (i) => {
+        const same = c.let(splatted(bits, elementOf(v, bits, i)))
+        const sets = lanes
+          .slice(0, lane + 1)
+          .map((other, at) =>
+            numeric(`${SHAPES[bits]}.bitmask`, numeric(`${SHAPES[bits]}.eq`, other, same)).shl(perLane * at),
+          )
+        return sets
+          .reduce((all, set) => all.or(set))
+          .and((1 << (perLane * lane + i)) - 1)
+          .toI64U()
+      }),
+    )
+    c.writeLanes(0, results)
+  })
 }
 
 /** Numbers of bits that are set. */
@@ -228,32 +219,29 @@ function doublewordControl(c: Context): V128 {
 const four = (from: number): number[] => [from, from + 1, from + 2, from + 3]
 
 /** VDBPSADBW: sums of the differences of four bytes each; of a quadword the doublewords by two places of the other's. */
-const sumsOfDifferences: Semantics = {
-  direct: true,
-  emit: (c) => {
-    const control = doublewordControl(c)
-    c.combineLanes(1, (a, b) => {
-      const shuffled = c.let(numeric('i8x16.swizzle', b, control))
-      const half = (at: number): V128 => {
-        const left = c.let(
-          a.shuffle(
-            a,
-            [0, 0, 4, 4].flatMap((from) => four(at + from)),
-          ),
-        )
-        const right = c.let(
-          shuffled.shuffle(
-            shuffled,
-            [0, 1, 2, 3].flatMap((from) => four(at + from)),
-          ),
-        )
-        const apart = or(numeric('i8x16.sub_sat_u', left, right), numeric('i8x16.sub_sat_u', right, left))
-        return numeric('i32x4.extadd_pairwise_i16x8_u', numeric('i16x8.extadd_pairwise_i8x16_u', apart))
-      }
-      return c.let(numeric('i16x8.narrow_i32x4_u', half(0), half(8)))
-    })
-  },
-}
+const sumsOfDifferences: Semantics = direct((c) => {
+  const control = doublewordControl(c)
+  c.combineLanes(1, (a, b) => {
+    const shuffled = c.let(numeric('i8x16.swizzle', b, control))
+    const half = (at: number): V128 => {
+      const left = c.let(
+        a.shuffle(
+          a,
+          [0, 0, 4, 4].flatMap((from) => four(at + from)),
+        ),
+      )
+      const right = c.let(
+        shuffled.shuffle(
+          shuffled,
+          [0, 1, 2, 3].flatMap((from) => four(at + from)),
+        ),
+      )
+      const apart = or(numeric('i8x16.sub_sat_u', left, right), numeric('i8x16.sub_sat_u', right, left))
+      return numeric('i32x4.extadd_pairwise_i16x8_u', numeric('i16x8.extadd_pairwise_i8x16_u', apart))
+    }
+    return c.let(numeric('i16x8.narrow_i32x4_u', half(0), half(8)))
+  })
+})
 
 export const wideIntegers: SemanticsTable = {
   VPMINSQ: choice(false, true),

@@ -1,5 +1,5 @@
 import { I32, I64, V128, numeric, select } from '@retrap/wasm-emitter'
-import type { Context, Semantics, SemanticsTable } from '../../semantics/context.ts'
+import { type Context, direct, type Semantics, type SemanticsTable } from '../../semantics/context.ts'
 import { IOTA, immediateByte } from '../../semantics/vector/sse-integer-operands.ts'
 import type { EvexContext } from '../evex/context.ts'
 import { expandBits } from '../evex/elements.ts'
@@ -31,80 +31,68 @@ function indices(c: Context, bits: Width, control: V128, lanes: number): V128 {
 
 /** Elements of the second source, by indices in the first. */
 function permute(bits: Width): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      const table = c.readLanes(2)
-      c.mapLanes(1, (control) => looked(c, bits, table, indices(c, bits, control, table.length)))
-    },
-  }
+  return direct((c) => {
+    const table = c.readLanes(2)
+    c.mapLanes(1, (control) => looked(c, bits, table, indices(c, bits, control, table.length)))
+  })
 }
 
 /** Elements of two vectors. The indices are in the destination; or in the first source, and the destination is the lower. */
 function permuteTwo(bits: Width, isIndexed: boolean): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      const upper = c.readLanes(2)
-      const [old, first] = [c.readLanes(0), c.readLanes(1)]
-      const [controls, lower] = isIndexed ? [old, first] : [first, old]
-      // Byte numbers beyond 127 would be taken for those of the first lane.
-      const results = controls.map((control) => {
-        const masked = indices(c, bits, control, 2 * upper.length)
-        const isUpper = c.let(
-          numeric(`${SHAPES[bits]}.ge_s`, masked, splatted(bits, I64.of((128 / bits) * upper.length))),
-        )
-        const within = indices(c, bits, masked, upper.length)
-        const [a, b] = [looked(c, bits, lower, within), looked(c, bits, upper, within)]
-        return c.let(numeric('v128.bitselect', b, a, isUpper))
-      })
-      c.writeLanes(0, results)
-    },
-  }
+  return direct((c) => {
+    const upper = c.readLanes(2)
+    const [old, first] = [c.readLanes(0), c.readLanes(1)]
+    const [controls, lower] = isIndexed ? [old, first] : [first, old]
+    // Byte numbers beyond 127 would be taken for those of the first lane.
+    const results = controls.map((control) => {
+      const masked = indices(c, bits, control, 2 * upper.length)
+      const isUpper = c.let(
+        numeric(`${SHAPES[bits]}.ge_s`, masked, splatted(bits, I64.of((128 / bits) * upper.length))),
+      )
+      const within = indices(c, bits, masked, upper.length)
+      const [a, b] = [looked(c, bits, lower, within), looked(c, bits, upper, within)]
+      return c.let(numeric('v128.bitselect', b, a, isUpper))
+    })
+    c.writeLanes(0, results)
+  })
 }
 
 /** VALIGND, VALIGNQ: both sources as one, shifted right by elements. */
 function align(bits: 32 | 64): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      const lower = c.readLanes(2)
-      const upper = c.readLanes(1)
-      const count = (128 / bits) * lower.length
-      const from = c.let(
-        immediateByte(c)
-          .and(count - 1)
-          .toI64U(),
-      )
-      const results = lower.map((_, lane) => {
-        const control = built(c, bits, (i) => from.add((128 / bits) * lane + i))
-        const isUpper = c.let(numeric(`${SHAPES[bits]}.ge_s`, control, splatted(bits, I64.of(count))))
-        const within = indices(c, bits, control, lower.length)
-        const [a, b] = [looked(c, bits, lower, within), looked(c, bits, upper, within)]
-        return c.let(numeric('v128.bitselect', b, a, isUpper))
-      })
-      c.writeLanes(0, results)
-    },
-  }
+  return direct((c) => {
+    const lower = c.readLanes(2)
+    const upper = c.readLanes(1)
+    const count = (128 / bits) * lower.length
+    const from = c.let(
+      immediateByte(c)
+        .and(count - 1)
+        .toI64U(),
+    )
+    const results = lower.map((_, lane) => {
+      const control = built(c, bits, (i) => from.add((128 / bits) * lane + i))
+      const isUpper = c.let(numeric(`${SHAPES[bits]}.ge_s`, control, splatted(bits, I64.of(count))))
+      const within = indices(c, bits, control, lower.length)
+      const [a, b] = [looked(c, bits, lower, within), looked(c, bits, upper, within)]
+      return c.let(numeric('v128.bitselect', b, a, isUpper))
+    })
+    c.writeLanes(0, results)
+  })
 }
 
 /** VSHUFF32X4 and its like: lanes of the first source below lanes of the second, each by bits of the immediate. */
-const shuffleLanes: Semantics = {
-  direct: true,
-  emit: (c) => {
-    const b = c.readLanes(2)
-    const a = c.readLanes(1)
-    const control = immediateByte(c)
-    const width = Math.log2(a.length)
-    const results = a.map((_, lane) => {
-      const table = lane < a.length / 2 ? a : b
-      const field = c.let(control.shrU(width * lane))
-      const pick = (from: number): V128 => select(field.and(1), table[from + 1]!, table[from]!)
-      return c.let(width === 1 ? pick(0) : select(field.and(2), pick(2), pick(0)))
-    })
-    c.writeLanes(0, results)
-  },
-}
+const shuffleLanes: Semantics = direct((c) => {
+  const b = c.readLanes(2)
+  const a = c.readLanes(1)
+  const control = immediateByte(c)
+  const width = Math.log2(a.length)
+  const results = a.map((_, lane) => {
+    const table = lane < a.length / 2 ? a : b
+    const field = c.let(control.shrU(width * lane))
+    const pick = (from: number): V128 => select(field.and(1), table[from + 1]!, table[from]!)
+    return c.let(width === 1 ? pick(0) : select(field.and(2), pick(2), pick(0)))
+  })
+  c.writeLanes(0, results)
+})
 
 // ---------------------------------------------------------------- narrower elements
 
@@ -145,14 +133,11 @@ function writeNarrow(c: Context, lanes: readonly V128[]): void {
 }
 
 function narrow(from: Width, to: Width, saturation: Saturation): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      let lanes: readonly V128[] = c.readLanes(1).map((v) => c.let(clamped(c, v, from, to, saturation)))
-      for (let bits: number = from; bits > to; bits /= 2) lanes = halved(c, lanes, bits as Width)
-      writeNarrow(c, lanes)
-    },
-  }
+  return direct((c) => {
+    let lanes: readonly V128[] = c.readLanes(1).map((v) => c.let(clamped(c, v, from, to, saturation)))
+    for (let bits: number = from; bits > to; bits /= 2) lanes = halved(c, lanes, bits as Width)
+    writeNarrow(c, lanes)
+  })
 }
 
 const LETTERS = { B: 8, W: 16, D: 32, Q: 64 } as const
@@ -215,65 +200,56 @@ function broadcastMask(maskBits: 8 | 16, bits: 32 | 64): Semantics {
 }
 
 /** VPSHUFBITQMB: bits of the quadwords of the first source, by the bytes of the second. */
-const shuffleBits: Semantics = {
-  direct: true,
-  emit: (c) => {
-    const b = c.readLanes(2)
-    const lanes = c.readLanes(1).map((data, lane) =>
-      built(c, 8, (i) =>
-        elementOf(data, 64, i >> 3)
-          .shrU(elementOf(b[lane]!, 8, i))
-          .shl(7n),
-      ),
-    )
-    ;(c as EvexContext).writeMask(bitsOfLanes(c, lanes, 8))
-  },
-}
+const shuffleBits: Semantics = direct((c) => {
+  const b = c.readLanes(2)
+  const lanes = c.readLanes(1).map((data, lane) =>
+    built(c, 8, (i) =>
+      elementOf(data, 64, i >> 3)
+        .shrU(elementOf(b[lane]!, 8, i))
+        .shl(7n),
+    ),
+  )
+  ;(c as EvexContext).writeMask(bitsOfLanes(c, lanes, 8))
+})
 
 /** Comparisons of integers by the immediate: equal, less, either, none; and their opposites. */
 function compareBy(bits: Width, isSigned: boolean): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      const b = c.readLanes(2)
-      const a = c.readLanes(1)
-      const shape = SHAPES[bits]
-      const sign = bits === 64 && !isSigned ? c.repeated(1n << 63n, 64) : undefined
-      const ordered = (v: V128): V128 => (sign === undefined ? v : numeric('v128.xor', v, sign))
-      const less = (x: V128, y: V128): V128 =>
-        bits === 64 || isSigned
-          ? numeric(`${shape}.lt_s`, ordered(x), ordered(y))
-          : numeric(`${SHAPES[bits as 8]}.lt_u`, x, y)
-      const isEqual = bitsOfLanes(
-        c,
-        a.map((x, lane) => numeric(`${shape}.eq`, x, b[lane]!)),
-        bits,
-      )
-      const isLess = bitsOfLanes(
-        c,
-        a.map((x, lane) => less(x, b[lane]!)),
-        bits,
-      )
-      const control = immediateByte(c)
-      const either = (choose: I32, value: I64): I64 => select(choose, value, I64.of(0))
-      const found = either(control.and(1).eqz(), isEqual).or(either(control.add(1).and(2), isLess))
-      const whole = (1n << BigInt((128 / bits) * a.length)) - 1n
-      ;(c as EvexContext).writeMask(found.xor(either(control.and(4), I64.of(whole))))
-    },
-  }
+  return direct((c) => {
+    const b = c.readLanes(2)
+    const a = c.readLanes(1)
+    const shape = SHAPES[bits]
+    const sign = bits === 64 && !isSigned ? c.repeated(1n << 63n, 64) : undefined
+    const ordered = (v: V128): V128 => (sign === undefined ? v : numeric('v128.xor', v, sign))
+    const less = (x: V128, y: V128): V128 =>
+      bits === 64 || isSigned
+        ? numeric(`${shape}.lt_s`, ordered(x), ordered(y))
+        : numeric(`${SHAPES[bits as 8]}.lt_u`, x, y)
+    const isEqual = bitsOfLanes(
+      c,
+      a.map((x, lane) => numeric(`${shape}.eq`, x, b[lane]!)),
+      bits,
+    )
+    const isLess = bitsOfLanes(
+      c,
+      a.map((x, lane) => less(x, b[lane]!)),
+      bits,
+    )
+    const control = immediateByte(c)
+    const either = (choose: I32, value: I64): I64 => select(choose, value, I64.of(0))
+    const found = either(control.and(1).eqz(), isEqual).or(either(control.add(1).and(2), isLess))
+    const whole = (1n << BigInt((128 / bits) * a.length)) - 1n
+    ;(c as EvexContext).writeMask(found.xor(either(control.and(4), I64.of(whole))))
+  })
 }
 
 /** VPTESTM, VPTESTNM: elements with a bit that both have, or without one. */
 function test(bits: Width, isNone: boolean): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      const b = c.readLanes(2)
-      const op = `${SHAPES[bits]}.${isNone ? 'eq' : 'ne'}` as const
-      const lanes = c.readLanes(1).map((a, lane) => numeric(op, numeric('v128.and', a, b[lane]!), V128.of([])))
-      ;(c as EvexContext).writeMask(bitsOfLanes(c, lanes, bits))
-    },
-  }
+  return direct((c) => {
+    const b = c.readLanes(2)
+    const op = `${SHAPES[bits]}.${isNone ? 'eq' : 'ne'}` as const
+    const lanes = c.readLanes(1).map((a, lane) => numeric(op, numeric('v128.and', a, b[lane]!), V128.of([])))
+    ;(c as EvexContext).writeMask(bitsOfLanes(c, lanes, bits))
+  })
 }
 
 /** Operations that exist in each width: their names end with its letter. */

@@ -13,7 +13,7 @@ import {
   squareRoot,
   UNORDERED,
 } from '@retrap/soft-float'
-import type { Context, Semantics, SemanticsTable } from '../../semantics/context.ts'
+import { type Context, direct, type Semantics, type SemanticsTable } from '../../semantics/context.ts'
 import { OPERATIONS, ORDERS } from '../../semantics/vector/fma.ts'
 import { PREDICATES, QUIET_PREDICATES } from '../../semantics/vector/sse-float-elements.ts'
 import { FLAG_CF, FLAG_OF, FLAG_PF, FLAG_SF, FLAG_ZF } from '../../state/state-layout.ts'
@@ -269,33 +269,27 @@ function minMax(o: Operation): I64 {
 
 /** VMOVSH, VMOVW, and VMOVD between vectors: an element with zeros above, or with what is above the first source's. */
 function moveElement(bits: 16 | 32): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      const { operands: all } = c.form
-      const value = c.let(readElement(c, all.length - 1, bits))
-      if (all[0]!.kind === 'xmm') c.writeV(0, replaced(all.length === 3 ? c.readV(1) : V128.of([]), bits, 0, value))
-      else c.write(0, value)
-    },
-  }
+  return direct((c) => {
+    const { operands: all } = c.form
+    const value = c.let(readElement(c, all.length - 1, bits))
+    if (all[0]!.kind === 'xmm') c.writeV(0, replaced(all.length === 3 ? c.readV(1) : V128.of([]), bits, 0, value))
+    else c.write(0, value)
+  })
 }
 
 /** Singles as BF16: of two vectors the second source's below. */
-const narrowed: Semantics = {
-  direct: true,
-  emit: (c) => {
-    const count = c.form.operands.length
-    const lanes = [...c.readLanes(count - 1), ...(count === 3 ? c.readLanes(1) : [])]
-    c.writeLanes(
-      0,
-      halved(
-        c,
-        lanes.map((v) => c.let(toBf16(c, v))),
-        32,
-      ),
-    )
-  },
-}
+const narrowed: Semantics = direct((c) => {
+  const count = c.form.operands.length
+  const lanes = [...c.readLanes(count - 1), ...(count === 3 ? c.readLanes(1) : [])]
+  c.writeLanes(
+    0,
+    halved(
+      c,
+      lanes.map((v) => c.let(toBf16(c, v))),
+      32,
+    ),
+  )
+})
 
 const whole: Semantics = { direct: true, emit: (c: Context) => c.writeLanes(0, c.readLanes(1)) }
 

@@ -1,5 +1,5 @@
 import { I32, V128, numeric } from '@retrap/wasm-emitter'
-import type { Context, Semantics, SemanticsTable } from '../../semantics/context.ts'
+import { type Context, direct, type Semantics, type SemanticsTable } from '../../semantics/context.ts'
 import { unary } from '../avx512/integers.ts'
 
 /**
@@ -51,26 +51,20 @@ function fromHalves(c: Context, v: V128): V128 {
 
 /** One word of memory, all over the destination. */
 function broadcast(convert: (c: Context, v: V128) => V128): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      const value = c.let(convert(c, c.let(numeric('i32x4.splat', c.readU(1).toI32()))))
-      c.fillLanes(value)
-    },
-  }
+  return direct((c) => {
+    const value = c.let(convert(c, c.let(numeric('i32x4.splat', c.readU(1).toI32()))))
+    c.fillLanes(value)
+  })
 }
 
 const even = (v: V128): V128 => shl(v, 16)
 const odd = (v: V128): V128 => and(v, all(0xffff_0000))
 
 export const conversions: SemanticsTable = {
-  VCVTNEPS2BF16: {
-    direct: true,
-    emit: (c) => {
-      const [low, high = V128.of([])] = c.readLanes(1).map((v) => c.let(toBf16(c, v)))
-      c.writeV(0, low!.shuffle(high, [0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29]))
-    },
-  },
+  VCVTNEPS2BF16: direct((c) => {
+    const [low, high = V128.of([])] = c.readLanes(1).map((v) => c.let(toBf16(c, v)))
+    c.writeV(0, low!.shuffle(high, [0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29]))
+  }),
   // Every second number of memory.
   VCVTNEEBF162PS: unary((_, v) => even(v)),
   VCVTNEOBF162PS: unary((_, v) => odd(v)),

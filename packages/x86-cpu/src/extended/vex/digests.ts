@@ -1,5 +1,5 @@
 import { type I64, I32, type V128, extractLane, numeric, replaceLane, select } from '@retrap/wasm-emitter'
-import type { Context, Semantics, SemanticsTable } from '../../semantics/context.ts'
+import { type Context, direct, type Semantics, type SemanticsTable } from '../../semantics/context.ts'
 import { inverses, lookUp } from '../../semantics/vector/aes.ts'
 import { choose, doublewords, join, majority, parity } from '../../semantics/vector/sha.ts'
 import { ternary } from '../../semantics/vector/vnni.ts'
@@ -31,50 +31,41 @@ const sigma0 = (x: I64): I64 => x.rotr(1n).xor(x.rotr(8n)).xor(x.shrU(7n))
 const sigma1 = (x: I64): I64 => x.rotr(19n).xor(x.rotr(61n)).xor(x.shrU(6n))
 
 /** Two rounds. The destination holds C D G H, the first source A B E F (highest first), the second words with their constants. */
-const sha512Rounds: Semantics = {
-  direct: true,
-  emit: (c) => {
-    const [f0, e0, b0, a0] = quadwords(c, c.readLanes(1)) as [I64, I64, I64, I64]
-    const [h0, g0, d0, c0] = quadwords(c, c.readLanes(0)) as [I64, I64, I64, I64]
-    const words = quadwords(c, [c.readV(2)])
-    let [a, b, third, d, e, f, g, h] = [a0, b0, c0, d0, e0, f0, g0, h0]
-    for (const word of words) {
-      const sum1 = e.rotr(14n).xor(e.rotr(18n)).xor(e.rotr(41n))
-      const chosen = e.and(f).xor(e.xor(-1n).and(g))
-      const first = c.let(chosen.add(sum1).add(word).add(h))
-      const sum0 = a.rotr(28n).xor(a.rotr(34n)).xor(a.rotr(39n))
-      const most = a.and(b).xor(a.and(third)).xor(b.and(third))
-      ;[a, b, third, d, e, f, g, h] = [c.let(first.add(most).add(sum0)), a, b, third, c.let(first.add(d)), e, f, g]
-    }
-    c.writeLanes(0, joinQuadwords(c, [f, e, b, a]))
-  },
-}
+const sha512Rounds: Semantics = direct((c) => {
+  const [f0, e0, b0, a0] = quadwords(c, c.readLanes(1)) as [I64, I64, I64, I64]
+  const [h0, g0, d0, c0] = quadwords(c, c.readLanes(0)) as [I64, I64, I64, I64]
+  const words = quadwords(c, [c.readV(2)])
+  let [a, b, third, d, e, f, g, h] = [a0, b0, c0, d0, e0, f0, g0, h0]
+  for (const word of words) {
+    const sum1 = e.rotr(14n).xor(e.rotr(18n)).xor(e.rotr(41n))
+    const chosen = e.and(f).xor(e.xor(-1n).and(g))
+    const first = c.let(chosen.add(sum1).add(word).add(h))
+    const sum0 = a.rotr(28n).xor(a.rotr(34n)).xor(a.rotr(39n))
+    const most = a.and(b).xor(a.and(third)).xor(b.and(third))
+    ;[a, b, third, d, e, f, g, h] = [c.let(first.add(most).add(sum0)), a, b, third, c.let(first.add(d)), e, f, g]
+  }
+  c.writeLanes(0, joinQuadwords(c, [f, e, b, a]))
+})
 
-const sha512Message1: Semantics = {
-  direct: true,
-  emit: (c) => {
-    const words = [...quadwords(c, c.readLanes(0)), ...quadwords(c, [c.readV(1)]).slice(0, 1)]
-    c.writeLanes(
-      0,
-      joinQuadwords(
-        c,
-        [0, 1, 2, 3].map((i) => c.let(words[i]!.add(sigma0(words[i + 1]!)))),
-      ),
-    )
-  },
-}
+const sha512Message1: Semantics = direct((c) => {
+  const words = [...quadwords(c, c.readLanes(0)), ...quadwords(c, [c.readV(1)]).slice(0, 1)]
+  c.writeLanes(
+    0,
+    joinQuadwords(
+      c,
+      [0, 1, 2, 3].map((i) => c.let(words[i]!.add(sigma0(words[i + 1]!)))),
+    ),
+  )
+})
 
 /** The last two words depend on the first two. */
-const sha512Message2: Semantics = {
-  direct: true,
-  emit: (c) => {
-    const sums = quadwords(c, c.readLanes(0)) as [I64, I64, I64, I64]
-    const [, , w14, w15] = quadwords(c, c.readLanes(1)) as [I64, I64, I64, I64]
-    const w16 = c.let(sums[0].add(sigma1(w14)))
-    const w17 = c.let(sums[1].add(sigma1(w15)))
-    c.writeLanes(0, joinQuadwords(c, [w16, w17, c.let(sums[2].add(sigma1(w16))), c.let(sums[3].add(sigma1(w17)))]))
-  },
-}
+const sha512Message2: Semantics = direct((c) => {
+  const sums = quadwords(c, c.readLanes(0)) as [I64, I64, I64, I64]
+  const [, , w14, w15] = quadwords(c, c.readLanes(1)) as [I64, I64, I64, I64]
+  const w16 = c.let(sums[0].add(sigma1(w14)))
+  const w17 = c.let(sums[1].add(sigma1(w15)))
+  c.writeLanes(0, joinQuadwords(c, [w16, w17, c.let(sums[2].add(sigma1(w16))), c.let(sums[3].add(sigma1(w17)))]))
+})
 
 // ---------------------------------------------------------------- SM3
 
@@ -155,22 +146,19 @@ const BOX = INVERSES.map((_, x) => affine(INVERSES[affine(x)]!))
 
 /** Four rounds in each lane: the box, then a sum of rotations, which ciphering and the expansion of keys have each their own. */
 function sm4(rotations: readonly number[]): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      const box = lookUp(c, 'sm4', BOX)
-      c.combineLanes(1, (state, keys) => {
-        const x = [...doublewords(c, state)]
-        for (const key of doublewords(c, keys)) {
-          const mixed = numeric('i32x4.splat', x.at(-3)!.xor(x.at(-2)!).xor(x.at(-1)!).xor(key))
-          const found = c.let(extractLane('i32x4.extract_lane', c.f.call(box, mixed), 0))
-          const turned = rotations.reduce((sum, by) => sum.xor(found.rotl(by)), found)
-          x.push(c.let(x.at(-4)!.xor(turned)))
-        }
-        return join(c, x.slice(4))
-      })
-    },
-  }
+  return direct((c) => {
+    const box = lookUp(c, 'sm4', BOX)
+    c.combineLanes(1, (state, keys) => {
+      const x = [...doublewords(c, state)]
+      for (const key of doublewords(c, keys)) {
+        const mixed = numeric('i32x4.splat', x.at(-3)!.xor(x.at(-2)!).xor(x.at(-1)!).xor(key))
+        const found = c.let(extractLane('i32x4.extract_lane', c.f.call(box, mixed), 0))
+        const turned = rotations.reduce((sum, by) => sum.xor(found.rotl(by)), found)
+        x.push(c.let(x.at(-4)!.xor(turned)))
+      }
+      return join(c, x.slice(4))
+    })
+  })
 }
 
 export const digests: SemanticsTable = {

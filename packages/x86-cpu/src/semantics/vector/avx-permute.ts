@@ -1,5 +1,5 @@
 import { I32, V128, extractLane, numeric, replaceLane, select, type I64 } from '@retrap/wasm-emitter'
-import type { Context, Semantics, SemanticsTable } from '../context.ts'
+import { type Context, direct, type Semantics, type SemanticsTable } from '../context.ts'
 import { IOTA, doublewords, immediateByte, zeroVector } from './sse-integer-operands.ts'
 import { testBits } from './sse-integer-string.ts'
 import { dynamicHalf } from './sse-float-move.ts'
@@ -25,71 +25,53 @@ function doublewordIndices(control: V128): V128 {
 
 /** VBROADCASTSS and its like: the source's first element everywhere. */
 function broadcast(splat: (value: I64) => V128): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      const value = c.let(splat(c.kindOf(1) === 'xmm' ? element(c.readV(1), 64, 0) : c.readU(1)))
-      c.fillLanes(value)
-    },
-  }
+  return direct((c) => {
+    const value = c.let(splat(c.kindOf(1) === 'xmm' ? element(c.readV(1), 64, 0) : c.readU(1)))
+    c.fillLanes(value)
+  })
 }
 
-const broadcastLane: Semantics = {
-  direct: true,
-  emit: (c) => {
-    const value = c.readV(1)
-    c.writeLanes(0, [value, value])
-  },
-}
+const broadcastLane: Semantics = direct((c) => {
+  const value = c.readV(1)
+  c.writeLanes(0, [value, value])
+})
 
 /** VINSERTF128, VINSERTI128. */
-const insertLane: Semantics = {
-  direct: true,
-  emit: (c) => {
-    const value = c.readV(2)
-    const [low, high] = c.readLanes(1) as [V128, V128]
-    const upper = c.let(c.immediate().toI32().and(1))
-    c.writeLanes(0, [select(upper, low, value), select(upper, value, high)])
-  },
-}
+const insertLane: Semantics = direct((c) => {
+  const value = c.readV(2)
+  const [low, high] = c.readLanes(1) as [V128, V128]
+  const upper = c.let(c.immediate().toI32().and(1))
+  c.writeLanes(0, [select(upper, low, value), select(upper, value, high)])
+})
 
 /** VEXTRACTF128, VEXTRACTI128. */
-const extractLaneOf: Semantics = {
-  direct: true,
-  emit: (c) => {
-    const [low, high] = c.readLanes(1) as [V128, V128]
-    c.writeV(0, select(c.immediate().toI32().and(1), high, low))
-  },
-}
+const extractLaneOf: Semantics = direct((c) => {
+  const [low, high] = c.readLanes(1) as [V128, V128]
+  c.writeV(0, select(c.immediate().toI32().and(1), high, low))
+})
 
 /** VPERM2F128, VPERM2I128: two bits choose a lane of the four, a third zeroes. */
-const permuteLanes: Semantics = {
-  direct: true,
-  emit: (c) => {
-    const b = c.readLanes(2) as [V128, V128]
-    const a = c.readLanes(1) as [V128, V128]
-    const control = immediateByte(c)
-    const pick = (shift: number): V128 => {
-      const field = control.shrU(shift)
-      const upper = field.and(1)
-      const chosen = select(field.and(2), select(upper, b[1], b[0]), select(upper, a[1], a[0]))
-      return select(field.and(8), zeroVector(), chosen)
-    }
-    c.writeLanes(0, [pick(0), pick(4)])
-  },
-}
+const permuteLanes: Semantics = direct((c) => {
+  const b = c.readLanes(2) as [V128, V128]
+  const a = c.readLanes(1) as [V128, V128]
+  const control = immediateByte(c)
+  const pick = (shift: number): V128 => {
+    const field = control.shrU(shift)
+    const upper = field.and(1)
+    const chosen = select(field.and(2), select(upper, b[1], b[0]), select(upper, a[1], a[0]))
+    return select(field.and(8), zeroVector(), chosen)
+  }
+  c.writeLanes(0, [pick(0), pick(4)])
+})
 
 /** VPERMD, VPERMPS: all doublewords of the second source, by the low bits of those of the first. */
-const permuteDoublewords: Semantics = {
-  direct: true,
-  emit: (c) => {
-    const sources = c.readLanes(2)
-    const last = 4 * sources.length - 1
-    c.mapLanes(1, (control) =>
-      swizzleLanes(c, sources, doublewordIndices(numeric('v128.and', control, doublewords([last, last, last, last])))),
-    )
-  },
-}
+const permuteDoublewords: Semantics = direct((c) => {
+  const sources = c.readLanes(2)
+  const last = 4 * sources.length - 1
+  c.mapLanes(1, (control) =>
+    swizzleLanes(c, sources, doublewordIndices(numeric('v128.and', control, doublewords([last, last, last, last])))),
+  )
+})
 
 /** Bytes of several lanes, by indices through all of them. */
 export function swizzleLanes(c: Context, sources: readonly V128[], indices: V128): V128 {
@@ -104,22 +86,19 @@ export function swizzleLanes(c: Context, sources: readonly V128[], indices: V128
 }
 
 /** VPERMQ, VPERMPD: quadwords of each half of 256 bits, by two bits of the immediate each. */
-const permuteQuadwords: Semantics = {
-  direct: true,
-  emit: (c) => {
-    const lanes = c.readLanes(1)
-    const control = immediateByte(c)
-    const results = lanes.map((_, lane) => {
-      const [low, high] = lanes.slice(lane & 2) as [V128, V128]
-      const pick = (i: number): I64 => {
-        const field = control.shrU(4 * (lane & 1) + 2 * i)
-        return select(field.and(2), dynamicHalf(field, 0, high), dynamicHalf(field, 0, low))
-      }
-      return replaceLane('i64x2.replace_lane', numeric('i64x2.splat', pick(0)), 1, pick(1))
-    })
-    c.writeLanes(0, results)
-  },
-}
+const permuteQuadwords: Semantics = direct((c) => {
+  const lanes = c.readLanes(1)
+  const control = immediateByte(c)
+  const results = lanes.map((_, lane) => {
+    const [low, high] = lanes.slice(lane & 2) as [V128, V128]
+    const pick = (i: number): I64 => {
+      const field = control.shrU(4 * (lane & 1) + 2 * i)
+      return select(field.and(2), dynamicHalf(field, 0, high), dynamicHalf(field, 0, low))
+    }
+    return replaceLane('i64x2.replace_lane', numeric('i64x2.splat', pick(0)), 1, pick(1))
+  })
+  c.writeLanes(0, results)
+})
 
 /** VPERMILPS: doublewords within each lane, by two bits each of the immediate or of a control vector. */
 function permuteInLane32(c: Context): void {

@@ -1,5 +1,5 @@
 import { type V128, I32, extractLane, numeric, replaceLane } from '@retrap/wasm-emitter'
-import type { Context, Semantics, SemanticsTable } from '../context.ts'
+import { type Context, direct, type Semantics, type SemanticsTable } from '../context.ts'
 import { binary, begin, immediateByte, zeroVector } from './sse-integer-operands.ts'
 
 /**
@@ -86,24 +86,21 @@ function sha1Message2(c: Context, a: V128, b: V128): V128 {
 }
 
 /** SHA256RNDS2: two rounds. The destination holds C D G H, the source A B E F (highest first), XMM0 the words with their constants. */
-const sha256Rounds: Semantics = {
-  direct: true,
-  emit: (c) => {
-    begin(c)
-    const [f0, e0, b0, a0] = doublewords(c, c.readV(1))
-    const [h0, g0, d0, c0] = doublewords(c, c.readV(0))
-    const words = doublewords(c, c.readV(2))
-    let [a, b, third, d, e, f, g, h] = [a0, b0, c0, d0, e0, f0, g0, h0]
-    for (let i = 0; i < 2; i++) {
-      const sum1 = e.rotr(6).xor(e.rotr(11)).xor(e.rotr(25))
-      const first = c.let(choose(e, f, g).add(sum1).add(words[i]!).add(h))
-      const sum0 = a.rotr(2).xor(a.rotr(13)).xor(a.rotr(22))
-      const second = majority(a, b, third).add(sum0)
-      ;[a, b, third, d, e, f, g, h] = [c.let(first.add(second)), a, b, third, c.let(first.add(d)), e, f, g]
-    }
-    c.writeV(0, join(c, [f, e, b, a]))
-  },
-}
+const sha256Rounds: Semantics = direct((c) => {
+  begin(c)
+  const [f0, e0, b0, a0] = doublewords(c, c.readV(1))
+  const [h0, g0, d0, c0] = doublewords(c, c.readV(0))
+  const words = doublewords(c, c.readV(2))
+  let [a, b, third, d, e, f, g, h] = [a0, b0, c0, d0, e0, f0, g0, h0]
+  for (let i = 0; i < 2; i++) {
+    const sum1 = e.rotr(6).xor(e.rotr(11)).xor(e.rotr(25))
+    const first = c.let(choose(e, f, g).add(sum1).add(words[i]!).add(h))
+    const sum0 = a.rotr(2).xor(a.rotr(13)).xor(a.rotr(22))
+    const second = majority(a, b, third).add(sum0)
+    ;[a, b, third, d, e, f, g, h] = [c.let(first.add(second)), a, b, third, c.let(first.add(d)), e, f, g]
+  }
+  c.writeV(0, join(c, [f, e, b, a]))
+})
 
 /** SHA256MSG1: Wt + σ0(Wt+1). */
 function sha256Message1(_: Context, a: V128, b: V128): V128 {

@@ -1,7 +1,7 @@
 import { I32, numeric, replaceLane, type I64 } from '@retrap/wasm-emitter'
 import { S_FTAG_EMPTY, S_FTOP } from '../../state/state-layout.ts'
 import { loadOp } from '../integer.ts'
-import type { Context, Semantics, SemanticsTable } from '../context.ts'
+import { type Context, direct, type Semantics, type SemanticsTable } from '../context.ts'
 import { begin, finish, isMmx, pendingX87, readVectors, writeMmx, zeroVector } from './sse-integer-operands.ts'
 
 /** Moves of integers. Source: Intel SDM vol. 2, the pages of each instruction. */
@@ -14,19 +14,16 @@ function readLow(c: Context, i: number, size: number): I64 {
 
 /** MOVD, MOVQ, MOVNTQ, MOVQ2DQ, MOVDQ2Q: the low `size` bytes, zero-extended to whatever they go to. */
 function lowMove(size: number): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      begin(c)
-      const value = readLow(c, 1, size)
-      const kind = c.kindOf(0)
-      if (kind === 'mmx') writeMmx(c, 0, value)
-      else if (kind === 'xmm') {
-        c.writeV(0, replaceLane('i64x2.replace_lane', zeroVector(), 0, value))
-      } else c.write(0, value)
-      finish(c)
-    },
-  }
+  return direct((c) => {
+    begin(c)
+    const value = readLow(c, 1, size)
+    const kind = c.kindOf(0)
+    if (kind === 'mmx') writeMmx(c, 0, value)
+    else if (kind === 'xmm') {
+      c.writeV(0, replaceLane('i64x2.replace_lane', zeroVector(), 0, value))
+    } else c.write(0, value)
+    finish(c)
+  })
 }
 
 /** EMMS: all x87 registers empty, TOP = 0. */

@@ -10,7 +10,7 @@ import {
 } from '@retrap/wasm-emitter'
 import { S_FSW, S_FTAG_EMPTY, S_FTOP } from '../../state/state-layout.ts'
 import { VECTOR_MF } from '../../state/vectors.ts'
-import type { Context, Semantics } from '../context.ts'
+import { type Context, direct, type Semantics } from '../context.ts'
 
 /**
  * Operands of MMX and SSE integer instructions. An MMX operand is the low half of a vector whose high half is zero, so
@@ -115,16 +115,13 @@ export function writeVectors(c: Context, i: number, values: readonly V128[]): vo
 
 /** destination = compute(first source, second source) in each 128-bit lane, for both register files. */
 export function binary(compute: (c: Context, a: V128, b: V128, lane: number) => V128): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      begin(c)
-      const b = readVectors(c, c.firstSource + 1)
-      const results = readVectors(c, c.firstSource).map((a, lane) => c.let(compute(c, a, b[lane]!, lane)))
-      writeVectors(c, 0, results)
-      finish(c)
-    },
-  }
+  return direct((c) => {
+    begin(c)
+    const b = readVectors(c, c.firstSource + 1)
+    const results = readVectors(c, c.firstSource).map((a, lane) => c.let(compute(c, a, b[lane]!, lane)))
+    writeVectors(c, 0, results)
+    finish(c)
+  })
 }
 
 /** destination = source₀ `op` source₁, one WebAssembly instruction. */
@@ -134,15 +131,12 @@ export function lanes(op: BinaryOp): Semantics {
 
 /** destination = compute(source) in each 128-bit lane. */
 export function unary(compute: (c: Context, b: V128) => V128): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      begin(c)
-      const results = readVectors(c, 1).map((b) => c.let(compute(c, b)))
-      writeVectors(c, 0, results)
-      finish(c)
-    },
-  }
+  return direct((c) => {
+    begin(c)
+    const results = readVectors(c, 1).map((b) => c.let(compute(c, b)))
+    writeVectors(c, 0, results)
+    finish(c)
+  })
 }
 
 /** The low halves of two vectors as one: `a` below, `b` above. */

@@ -1,5 +1,5 @@
 import { I32, V128, extractLane, numeric, select, type I64 } from '@retrap/wasm-emitter'
-import type { Context, Semantics, SemanticsTable } from '../context.ts'
+import { type Context, direct, type Semantics, type SemanticsTable } from '../context.ts'
 import {
   IOTA,
   begin,
@@ -21,25 +21,22 @@ import {
 /** Counts beyond the lane shift everything out; WebAssembly takes them modulo its width. */
 function shift(op: ShiftOp, bits: number): Semantics {
   const arithmetic = op.endsWith('shr_s')
-  return {
-    direct: true,
-    emit: (c) => {
-      begin(c)
-      const last = c.firstSource + 1
-      const count: I64 =
-        c.kindOf(last) === 'imm'
-          ? immediateByte(c).toI64U()
-          : c.let(extractLane('i64x2.extract_lane', readVector(c, last), 0))
-      const within = c.let(count.ltU(bits))
-      const results = readVectors(c, c.firstSource).map((value) =>
-        arithmetic
-          ? numeric(op, value, select(within, count.toI32(), I32.of(bits - 1)))
-          : select(within, numeric(op, value, count.toI32()), zeroVector()),
-      )
-      writeVectors(c, 0, results)
-      finish(c)
-    },
-  }
+  return direct((c) => {
+    begin(c)
+    const last = c.firstSource + 1
+    const count: I64 =
+      c.kindOf(last) === 'imm'
+        ? immediateByte(c).toI64U()
+        : c.let(extractLane('i64x2.extract_lane', readVector(c, last), 0))
+    const within = c.let(count.ltU(bits))
+    const results = readVectors(c, c.firstSource).map((value) =>
+      arithmetic
+        ? numeric(op, value, select(within, count.toI32(), I32.of(bits - 1)))
+        : select(within, numeric(op, value, count.toI32()), zeroVector()),
+    )
+    writeVectors(c, 0, results)
+    finish(c)
+  })
 }
 
 /** PSLLDQ, PSRLDQ: the register by bytes. Indices outside 0–15 swizzle in zeros. */

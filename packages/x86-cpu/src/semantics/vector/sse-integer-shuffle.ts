@@ -1,5 +1,5 @@
 import { I32, V128, numeric, select, type I64 } from '@retrap/wasm-emitter'
-import type { Context, Semantics, SemanticsTable } from '../context.ts'
+import { type Context, direct, type Semantics, type SemanticsTable } from '../context.ts'
 import {
   IOTA,
   begin,
@@ -117,57 +117,48 @@ function blendBytes(c: Context): void {
 
 /** PINSR*: the low bytes of a general register or memory, into the element that the immediate names. */
 function insert(splat: (value: I64) => V128, equal: BinaryOp, bytes: number): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      begin(c)
-      const value = c.readU(c.firstSource + 1)
-      const last = (isMmx(c) ? 8 : 16) / bytes - 1
-      const numbers = V128.of(IOTA.map((i) => (i % bytes === 0 ? i / bytes : 0)))
-      const chosen = numeric(equal, splat(immediateByte(c).and(last).toI64U()), numbers)
-      writeVector(c, 0, numeric('v128.bitselect', splat(value), readVector(c, c.firstSource), chosen))
-      finish(c)
-    },
-  }
+  return direct((c) => {
+    begin(c)
+    const value = c.readU(c.firstSource + 1)
+    const last = (isMmx(c) ? 8 : 16) / bytes - 1
+    const numbers = V128.of(IOTA.map((i) => (i % bytes === 0 ? i / bytes : 0)))
+    const chosen = numeric(equal, splat(immediateByte(c).and(last).toI64U()), numbers)
+    writeVector(c, 0, numeric('v128.bitselect', splat(value), readVector(c, c.firstSource), chosen))
+    finish(c)
+  })
 }
 
 /** PEXTR*: the element that the immediate names, zero-extended into a register. */
 function extract(op: 'i64.load8_u' | 'i64.load16_u' | 'i64.load32_u' | 'i64.load', bytes: number): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      begin(c)
-      const last = (isMmx(c) ? 8 : 16) / bytes - 1
-      const element = c.registerAddress(1).add(immediateByte(c).and(last).mul(bytes))
-      c.write(0, c.f.load(op, element, 0))
-      finish(c)
-    },
-  }
+  return direct((c) => {
+    begin(c)
+    const last = (isMmx(c) ? 8 : 16) / bytes - 1
+    const element = c.registerAddress(1).add(immediateByte(c).and(last).mul(bytes))
+    c.write(0, c.f.load(op, element, 0))
+    finish(c)
+  })
 }
 
 /** PMOVSX*, PMOVZX*: the low elements, widened in as many steps as it takes. */
 function widen(...steps: readonly UnaryOp[]): Semantics {
   const factor = 2 ** steps.length
   const whole = (value: V128): V128 => steps.reduce((v, step) => numeric(step, v), value)
-  return {
-    direct: true,
-    emit: (c) => {
-      begin(c)
-      const sources = readVectors(c, 1).map((b) => c.let(b))
-      const lanes = Array.from({ length: c.laneCount(0) }, (_, lane) => {
-        // An upper lane's elements follow those of the one below.
-        const first = (16 / factor) * lane
-        const b = sources[first >> 4]!
-        if ((first & 15) === 0) return whole(b)
-        const next = b.shuffle(
-          b,
-          IOTA.map((i) => (i + first) & 15),
-        )
-        return whole(next)
-      })
-      writeVectors(c, 0, lanes)
-    },
-  }
+  return direct((c) => {
+    begin(c)
+    const sources = readVectors(c, 1).map((b) => c.let(b))
+    const lanes = Array.from({ length: c.laneCount(0) }, (_, lane) => {
+      // An upper lane's elements follow those of the one below.
+      const first = (16 / factor) * lane
+      const b = sources[first >> 4]!
+      if ((first & 15) === 0) return whole(b)
+      const next = b.shuffle(
+        b,
+        IOTA.map((i) => (i + first) & 15),
+      )
+      return whole(next)
+    })
+    writeVectors(c, 0, lanes)
+  })
 }
 
 /** MPSADBW: sums of four absolute differences between a sliding window of the destination and a fixed block of the source. */

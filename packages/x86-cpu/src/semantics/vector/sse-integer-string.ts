@@ -1,7 +1,7 @@
 import { I32, I64, V128, numeric, select, type FunctionBuilder } from '@retrap/wasm-emitter'
 import { FLAG_CF, FLAG_OF, FLAG_SF, FLAG_ZF, S_GPR, S_XMM } from '../../state/state-layout.ts'
 import { choose, flagBit } from '../integer.ts'
-import type { Context, Semantics, SemanticsTable } from '../context.ts'
+import { type Context, direct, type Semantics, type SemanticsTable } from '../context.ts'
 import { IOTA, begin, immediateByte, words, zeroVector } from './sse-integer-operands.ts'
 
 /**
@@ -194,30 +194,27 @@ function setMask(c: Context, control: I32, isWords: I32, result: I32): void {
 
 function compareStrings(lengths: 'explicit' | 'implicit', output: 'index' | 'mask'): Semantics {
   const explicit = lengths === 'explicit'
-  return {
-    direct: true,
-    emit: (c) => {
-      begin(c)
-      // The one family of legacy SSE whose 16-byte operand need not be aligned.
-      const b = c.readV(1, 'never')
-      const a = c.readV(0)
-      const control = immediateByte(c)
-      const isWords = c.let(control.and(WORDS))
-      const count = c.let(I32.of(16).shrU(isWords))
-      const lengthA = explicit ? explicitLength(c, RAX, count) : implicitLength(c, isWords, a, count)
-      const lengthB = explicit ? explicitLength(c, RDX, count) : implicitLength(c, isWords, b, count)
-      const compare = (elements: Elements) => (): I32 =>
-        c.f.call(comparison(c, elements), a, b, control, lengthA, lengthB)
-      const result = c.f.ifElse('i32', isWords, compare(WORD_ELEMENTS), compare(BYTE_ELEMENTS))
-      const flags = flagBit(result.ne(0), FLAG_CF)
-        .or(flagBit(lengthB.ltU(count), FLAG_ZF))
-        .or(flagBit(lengthA.ltU(count), FLAG_SF))
-        .or(flagBit(result.and(1), FLAG_OF))
-      c.flagsExplicit(flags)
-      if (output === 'index') setIndex(c, control, result, count)
-      else setMask(c, control, isWords, result)
-    },
-  }
+  return direct((c) => {
+    begin(c)
+    // The one family of legacy SSE whose 16-byte operand need not be aligned.
+    const b = c.readV(1, 'never')
+    const a = c.readV(0)
+    const control = immediateByte(c)
+    const isWords = c.let(control.and(WORDS))
+    const count = c.let(I32.of(16).shrU(isWords))
+    const lengthA = explicit ? explicitLength(c, RAX, count) : implicitLength(c, isWords, a, count)
+    const lengthB = explicit ? explicitLength(c, RDX, count) : implicitLength(c, isWords, b, count)
+    const compare = (elements: Elements) => (): I32 =>
+      c.f.call(comparison(c, elements), a, b, control, lengthA, lengthB)
+    const result = c.f.ifElse('i32', isWords, compare(WORD_ELEMENTS), compare(BYTE_ELEMENTS))
+    const flags = flagBit(result.ne(0), FLAG_CF)
+      .or(flagBit(lengthB.ltU(count), FLAG_ZF))
+      .or(flagBit(lengthA.ltU(count), FLAG_SF))
+      .or(flagBit(result.and(1), FLAG_OF))
+    c.flagsExplicit(flags)
+    if (output === 'index') setIndex(c, control, result, count)
+    else setMask(c, control, isWords, result)
+  })
 }
 
 /** PTEST: ZF if source and destination have no bit of the mask in common, CF if the source has none outside the destination. */

@@ -1,5 +1,5 @@
 import { I32, V128, numeric } from '@retrap/wasm-emitter'
-import type { Context, Semantics, SemanticsTable } from '../context.ts'
+import { type Context, direct, type Semantics, type SemanticsTable } from '../context.ts'
 
 /**
  * AVX-VNNI: sums of products of bytes and words, added to doublewords.
@@ -52,14 +52,11 @@ function addWordsSaturated(c: Context, a: V128, products: V128): V128 {
 
 /** destination = compute(destination, first source, second source) in each 128-bit lane. */
 export function ternary(compute: (c: Context, old: V128, a: V128, b: V128) => V128): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      const b = c.readLanes(2)
-      const a = c.readLanes(1)
-      c.mapLanes(0, (old, lane) => c.let(compute(c, old, a[lane]!, b[lane]!)))
-    },
-  }
+  return direct((c) => {
+    const b = c.readLanes(2)
+    const a = c.readLanes(1)
+    c.mapLanes(0, (old, lane) => c.let(compute(c, old, a[lane]!, b[lane]!)))
+  })
 }
 
 /** Products of the two sources are added to the destination. */

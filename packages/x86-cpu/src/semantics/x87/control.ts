@@ -2,7 +2,7 @@ import { I32, I64, select, type FunctionBuilder } from '@retrap/wasm-emitter'
 import * as S from '../../state/state-layout.ts'
 import { VECTOR_MF, VECTOR_NM } from '../../state/vectors.ts'
 import { CR0_MP, CR0_TS } from '../../state/architecture.ts'
-import type { Context, SemanticsTable } from '../context.ts'
+import { type Context, direct, type SemanticsTable } from '../context.ts'
 import { FSW_C1, FSW_SUMMARY, enterX87, notePointers, pop, stackIndex } from './stack.ts'
 
 /** x87 control. Source: Intel SDM vol. 2, FINIT, FCLEX, FLDCW, FSTCW, FSTSW, FINCSTP, FFREE, WAIT. */
@@ -92,13 +92,10 @@ export const x87Control: SemanticsTable = {
     },
   },
   FLDCW: { emit: loadControl },
-  FNSTCW: {
-    direct: true,
-    emit: (c) => {
-      c.requireX87()
-      c.write(0, c.f.load('i64.load32_u', c.state, S.S_FCW))
-    },
-  },
+  FNSTCW: direct((c) => {
+    c.requireX87()
+    c.write(0, c.f.load('i64.load32_u', c.state, S.S_FCW))
+  }),
   FNSTSW: { emit: storeStatus, direct: true },
   FINCSTP: { emit: turn(1) },
   FDECSTP: { emit: turn(-1) },
