@@ -147,6 +147,8 @@ export interface AbortSyndrome {
   readonly faultStatus: number
 }
 
+const wrong = (what: string): ArmMmioError => new ArmMmioError('ERR_SYNDROME', what)
+
 /**
  * Takes a syndrome apart.
  *
@@ -158,10 +160,7 @@ export function decodeAbortSyndrome(value: number, format: SyndromeFormat = 'esr
   const exceptionClass = (value >>> 26) & 0x3f
   const kind = abortKind(exceptionClass)
   if (kind === undefined) {
-    throw new ArmMmioError(
-      'ERR_SYNDROME',
-      `0x${(value >>> 0).toString(16)} is no abort: its class is 0x${exceptionClass.toString(16)}`,
-    )
+    throw wrong(`0x${(value >>> 0).toString(16)} is no abort: its class is 0x${exceptionClass.toString(16)}`)
   }
   const esr = format === 'esr'
   const data = kind === 'data'
@@ -218,16 +217,12 @@ export function encodeAbortSyndrome(syndrome: AbortSyndrome, format: SyndromeFor
       flag(syndrome.vncr, ESR_VNCR) |
       (syndrome.faultStatus & ESR_FSC))
   if (abortKind(syndrome.exceptionClass) !== syndrome.kind) {
-    throw new ArmMmioError(
-      'ERR_SYNDROME',
-      `class 0x${syndrome.exceptionClass.toString(16)} is not that of a ${syndrome.kind} abort`,
-    )
+    throw wrong(`class 0x${syndrome.exceptionClass.toString(16)} is not that of a ${syndrome.kind} abort`)
   }
   if (access !== undefined) {
     const registers = format === 'esr' ? 32 : 16
     if (![1, 2, 4, 8].includes(access.size) || access.register < 0 || access.register >= registers) {
-      throw new ArmMmioError(
-        'ERR_SYNDROME',
+      throw wrong(
         `an access of ${access.size} bytes to register ${access.register} does not fit ${format.toUpperCase()}`,
       )
     }

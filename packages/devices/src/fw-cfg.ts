@@ -106,6 +106,8 @@ export interface FwCfgTransfer {
 
 type Written = readonly (readonly [key: number, bytes: readonly number[]])[]
 
+const wrong = (what: string): DeviceError => new DeviceError('ERR_OPTION', `fw-cfg: ${what}`)
+
 /**
  * QEMU's firmware configuration device, by which SeaBIOS and OVMF learn of
  * the machine: selector and data at ports 0x510 and 0x511, DMA at 0x514, or
@@ -172,25 +174,19 @@ export class FwCfg extends Stateful implements DeviceModel {
         (key & ~KEY_MASK) !== 0 ||
         (key < 0x8000 && (key < 2 || key >= FW_CFG_KEY.fileDirectory))
       )
-        throw new DeviceError('ERR_OPTION', `fw-cfg: key ${key}: expected 0x02 to 0x18, or 0x8000 to 0xbfff`)
+        throw wrong(`key ${key}: expected 0x02 to 0x18, or 0x8000 to 0xbfff`)
       this.#items.set(key, own(item))
     }
     const files = Object.entries(options.files ?? {})
     this.#names = files.map(([name]) => name)
     if (files.length > LAST_KEY - FW_CFG_KEY.firstFile)
-      throw new DeviceError(
-        'ERR_OPTION',
-        `fw-cfg: ${files.length} files: expected at most ${LAST_KEY - FW_CFG_KEY.firstFile}`,
-      )
+      throw wrong(`${files.length} files: expected at most ${LAST_KEY - FW_CFG_KEY.firstFile}`)
     const directory = new Uint8Array(4 + DIRECTORY_ENTRY_BYTES * files.length)
     const view = new DataView(directory.buffer)
     view.setUint32(0, files.length)
     files.forEach(([name, item], index) => {
       if (name.length === 0 || name.length >= NAME_BYTES || !/^[\x20-\x7e]*$/.test(name))
-        throw new DeviceError(
-          'ERR_OPTION',
-          `fw-cfg: file name '${name}': expected 1 to ${NAME_BYTES - 1} printable ASCII characters`,
-        )
+        throw wrong(`file name '${name}': expected 1 to ${NAME_BYTES - 1} printable ASCII characters`)
       const at = 4 + DIRECTORY_ENTRY_BYTES * index
       view.setUint32(at, item.bytes.length)
       view.setUint16(at + 4, FW_CFG_KEY.firstFile + index)
@@ -209,10 +205,7 @@ export class FwCfg extends Stateful implements DeviceModel {
     const key = this.#names.indexOf(name) + FW_CFG_KEY.firstFile
     const size = this.#items.get(key)?.bytes.length
     if (key < FW_CFG_KEY.firstFile || size !== bytes.length) {
-      throw new DeviceError(
-        'ERR_OPTION',
-        `fw-cfg: ${bytes.length} bytes for '${name}': expected ${size ?? 'no such file'}`,
-      )
+      throw wrong(`${bytes.length} bytes for '${name}': expected ${size ?? 'no such file'}`)
     }
     this.#items.set(key, { bytes })
   }

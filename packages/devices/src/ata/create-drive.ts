@@ -16,6 +16,8 @@ export interface IdeDriveOptions {
   readonly serialNumber?: string | undefined
 }
 
+const wrong = (controller: string, what: string): DeviceError => new DeviceError('ERR_OPTION', `${controller}: ${what}`)
+
 /**
  * Makes a drive.
  *
@@ -36,26 +38,17 @@ export function createDrive(
   const blockBytes = medium?.properties.blockBytes ?? 512
   if (kind === 'cdrom' && CD_BLOCK_BYTES % blockBytes !== 0) {
     const expected = `a medium whose blocks divide ${CD_BLOCK_BYTES} bytes`
-    throw new DeviceError(
-      'ERR_OPTION',
-      `${controller}: CD drive ${index} has blocks of ${blockBytes} bytes: expected ${expected}`,
-    )
+    throw wrong(controller, `CD drive ${index} has blocks of ${blockBytes} bytes: expected ${expected}`)
   }
   if (kind === 'cdrom') return new AtapiCd({ medium, serialNumber, model: options.model ?? 'RETRAP CD-ROM' })
   if (medium === null || blockBytes !== 512) {
     const found = medium === null ? 'no medium' : `blocks of ${blockBytes} bytes`
-    throw new DeviceError(
-      'ERR_OPTION',
-      `${controller}: disk ${index} has ${found}: expected a medium with blocks of 512 bytes`,
-    )
+    throw wrong(controller, `disk ${index} has ${found}: expected a medium with blocks of 512 bytes`)
   }
   return new AtaDisk({ medium, serialNumber, model: options.model ?? 'RETRAP HARDDISK', serialAta })
 }
 
 function checkText(controller: string, what: string, text: string, most: number): void {
   if (text.length > most || !/^[\x20-\x7e]*$/.test(text))
-    throw new DeviceError(
-      'ERR_OPTION',
-      `${controller}: ${what} '${text}': expected at most ${most} printable ASCII characters`,
-    )
+    throw wrong(controller, `${what} '${text}': expected at most ${most} printable ASCII characters`)
 }
