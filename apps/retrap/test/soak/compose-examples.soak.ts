@@ -1,5 +1,5 @@
-// The folders of examples/compose, a folder a step, each with five seeds. Their templates demand what the software promises. A second run, on
-// one thread, prints the same as the first. Images are of Debian's packages, by umoci.
+// The folders of examples/compose, a folder a step, each with five seeds. Their templates demand what the software promises, which NATS does
+// not keep. A second run, on one thread, prints the same as the first. Images are of Debian's packages, by umoci.
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -39,7 +39,7 @@ export const soak: Soak = {
     const words = ['cluster', 'run', join(EXAMPLES, name), '--images', '/tmp/retrap-images', '--seed', seed, '--jsonl']
     const first = await runRetrap(words, { deadlineMs: DEADLINE_MS })
     seen.push(`${name}: ${first.stderr.trim().split('\n').at(-1)!}`)
-    if (first.code !== 0) return first.stderr
+    if (first.code !== 0 && !(name === 'nats' && first.code === 1)) return first.stderr
     const again = await runRetrap([...words, '--workers', '1'], { deadlineMs: DEADLINE_MS })
     if (again.stdout !== first.stdout) return `it ends in another way when it is run again: ${again.stderr}`
   },

@@ -46,9 +46,9 @@ const postgres = (fsync: string, count: number) => ({
   work: `${PG}; install -d -m 700 -o nobody $d
     as $bin/initdb -D $d -U postgres --locale=C.UTF-8 --data-checksums --wal-segsize=1 -A trust --no-sync >/dev/null || exit 1
     ${server(fsync)}; sql -c 'create table t(n int primary key, text text); checkpoint'; sync; touch /data/is-ready; sync
-    { ${loop(count, String.raw`printf '%s\n' "insert into t values ($n, repeat('$n ', 99));" "\\echo promised rows $n"`)}; } | sql -f - ${REPORT}`,
+    { ${loop(count, String.raw`printf '%s\n' "insert into t values ($n, repeat('$n ', 99));" "\\echo promised rows $n"`)}; } | sql -f - ${REPORT}; kill -INT $(head -n 1 $d/postmaster.pid); wait $pid`,
   check: `[ -e /data/is-ready ] || { echo found rows 0 ${REPORT}; exit 0; }
-    ${PG}; ${server('on')}; ${found('rows', 'sql -c "select count(length(text)) from t"')}; kill -INT $pid; wait $pid`,
+    ${PG}; ${server('on')}; ${found('rows', 'sql -c "select count(length(text)) from t"')}`,
   options: ['--root', '/tmp/retrap-roots/crash-postgres', '--disk', '256M', '--memory', '512M'],
 })
 

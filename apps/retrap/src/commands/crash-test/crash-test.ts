@@ -127,6 +127,9 @@ export async function runCrashTest(flags: CrashTestFlags, outputs: ClusterOutput
         }
       }
       const ms = performance.now() - begin
+      const held = leftOut > 0 || signal.aborted ? 'nothing was lost until then' : 'all held'
+      const verdict =
+        lost.length === 0 ? held : `after ${lost.length} of ${intervals.length - 1} flushes something is lost`
       tell(
         {
           kind: 'crash-test',
@@ -138,9 +141,7 @@ export async function runCrashTest(flags: CrashTestFlags, outputs: ClusterOutput
           lost: lost.length,
           stopped: signal.aborted,
         },
-        [
-          `${states} states (${disks} different disks) in ${(ms / 1000).toFixed(1)} s, ${leftOut} left out: ${lost.length === 0 ? 'all held' : `${lost.length} of ${intervals.length} rows have lost something`}`,
-        ],
+        [`${states} states (${disks} different disks) in ${(ms / 1000).toFixed(1)} s, ${leftOut} left out: ${verdict}`],
       )
       const cases = intervals.map(({ flush }) => ({
         name: `flush ${flush}`,
