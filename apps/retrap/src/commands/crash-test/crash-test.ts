@@ -8,9 +8,11 @@ import {
   type CrashedInterval,
   type CrashesOptions,
   type CrashLoss,
-  type CrashState,
+  type DiskLog,
+  type DiskPages,
   exploreCrashes,
   GENERATOR,
+  type LostSectors,
   type MachineInput,
   pagesAfter,
   type Plan,
@@ -95,34 +97,22 @@ export async function runCrashTest(flags: CrashTestFlags, outputs: ClusterOutput
       const repeated = inputOf(flags, Math.ceil((work.result.ns - work.begin) / 1e6) + MORE_MS)
       if (out !== undefined) write(file, repeated)
       const run = { file, description: { ...description, faults: readCluster(repeated).faults }, seed }
-      const lost = intervals.flatMap(({ loss }) => loss ?? [])
-      const [kinds, titles] = [new Set<string>(), new Map<number, string>()]
-      for (const loss of lost) {
-        const { flush } = loss.interval
-        const plan = planOf(loss, work, seed, made)
-        const without = lostFrom(loss, work)
-        const to = join(folder, `flush-${flush}`)
-        const again = out === undefined ? [] : [`  retrap cluster run ${file} --plan ${to}.json`]
-        const lines = [
-          `flush ${flush}: ${loss.failure}`,
-          `  lost: ${without}`,
-          ...loss.output.map((line) => `  | ${line}`),
-          ...again,
-        ]
-        titles.set(flush, lines.join('\n'))
-        tell({ kind: 'loss', flush, without, output: loss.output, plan }, lines)
-        if (out !== undefined) write(`${to}.json`, plan)
-        const kind = loss.failure.replace(/:.*/s, '')
-        if (out === undefined || kinds.has(kind) || signal.aborted) continue
-        kinds.add(kind)
+      const lost = intervals.flatMap(({ loss }) =>
+        loss === undefined ? [] : [toldOf(loss, work, { seed, made, folder })],
+      )
+      for (const { plan, path, lines, ...event } of lost) {
+        const again = out === undefined ? [] : [`  retrap cluster run ${file} --plan ${path}.json`]
+        tell({ kind: 'loss', ...event, plan }, [...lines, ...again])
+        if (out !== undefined) write(`${path}.json`, plan)
+      }
+      const firsts = new Map(lost.toReversed().map((one) => [one.plan.failure.replace(/:.*/s, ''), one]))
+      for (const { plan, path } of out === undefined || signal.aborted ? [] : firsts.values()) {
         const host = hostOf(parts, 1, cluster.tell)
-        const where = { path: `${to}.run`, given: ['run', file, '--plan', `${to}.json`], madeWith: made, stderr }
+        const where = { path: `${path}.run`, given: ['run', file, '--plan', `${path}.json`], madeWith: made, stderr }
         try {
-          // oxlint-disable-next-line no-await-in-loop -- one after another: each is a run
           const { failure = 'ok' } = await recordOnce({ ...run, host, how: howOf(plan) }, { signal }, where)
-          if (failure !== loss.failure) cluster.tell(`flush ${flush}: the recorded run ended otherwise: ${failure}`)
+          if (failure !== plan.failure) cluster.tell(`${path}.run: the recorded run ended otherwise: ${failure}`)
         } finally {
-          // oxlint-disable-next-line no-await-in-loop -- as above
           await host.close()
         }
       }
@@ -146,7 +136,7 @@ export async function runCrashTest(flags: CrashTestFlags, outputs: ClusterOutput
       const cases = intervals.map(({ flush }) => ({
         name: `flush ${flush}`,
         ms: ms / intervals.length,
-        failure: titles.get(flush),
+        failure: lost.find((one) => one.flush === flush)?.lines.join('\n'),
       }))
       await writeReport(flags.junit, 'crash-test', cases)
       return signal.aborted ? ExitCode.signal(2) : lost.length > 0 ? ExitCode.TestFailed : ExitCode.PowerOff
@@ -250,15 +240,21 @@ function table(intervals: readonly CrashedInterval[]): string[] {
   )
 }
 
-function planOf({ interval, lost, failure }: CrashLoss, { begin }: WorkRun, seed: number, made: string): Plan {
-  const fault = { kind: 'power', at: interval.ns - begin, for: OFF_NS, machines: [MACHINE], lost } as const
-  return { seed, draws: GENERATOR, branch: 0, failure, faults: [fault], madeWith: made }
+/** A loss, with its lines for people, and the path of its plan and recording without their endings. */
+function toldOf(
+  { interval: { flush, ns, from, until }, lost, failure, output }: CrashLoss,
+  work: WorkRun,
+  { seed, made, folder }: { readonly seed: number; readonly made: string; readonly folder: string },
+) {
+  const fault = { kind: 'power', at: ns - work.begin, for: OFF_NS, machines: [MACHINE], lost } as const
+  const plan: Plan = { seed, draws: GENERATOR, branch: 0, failure, faults: [fault], madeWith: made }
+  const without = namesOf(lost, work.log, pagesAfter(work.log, from, until, []))
+  const lines = [`flush ${flush}: ${failure}`, `  lost: ${without}`, ...output.map((line) => `  | ${line}`)]
+  return { flush, without, output, plan, lines, path: join(folder, `flush-${flush}`) }
 }
 
 /** Names the files that lost writes belong to. */
-function lostFrom({ interval, lost }: CrashState, { log }: WorkRun): string {
-  const { from, until } = interval
-  const pages = pagesAfter(log, from, until, [])
+function namesOf(lost: readonly LostSectors[], log: DiskLog, pages: DiskPages): string {
   const ownerOf = ext4Owners((block) => pages.get(block))
   const bytesOf = new Map<string, number>()
   for (const { write, first, count } of lost) {
