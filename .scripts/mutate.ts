@@ -147,7 +147,6 @@ class Tests {
     const group = (file: string): number =>
       GROUPS_MS.findIndex((limit) => (this.#durations.get(file) ?? QUICK_MS + 1) <= limit)
     for (const some of GROUPS_MS.map((_, i) => files.filter((file) => group(file) === i))) {
-      // oxlint-disable-next-line no-await-in-loop -- the slow ones only where the quick ones notice nothing
       if (some.length > 0 && (await this.#isNoticed(some, { file: path, ...mutation }))) return true
     }
     return false
@@ -162,7 +161,6 @@ class Tests {
     if (code === 0) return false
     for (const file of failed) {
       if (this.#good.has(file)) continue
-      // oxlint-disable-next-line no-await-in-loop -- the machine runs one test run at a time
       if ((await this.#run([file], undefined, PATIENCE_AT_FIRST_MS)).code !== 0)
         throw new Error(`${file} fails without any change`)
       this.#good.add(file)
@@ -258,14 +256,12 @@ async function tryNamed(text: string): Promise<number> {
       const member = members().find(({ folder }) => `${join(root, test)}/`.startsWith(`${folder}/`))
       if (member === undefined) throw new Error(`${test} is in no package`)
       const { folder } = member
-      // oxlint-disable-next-line no-await-in-loop -- the machine runs one test run at a time
       const runner = packages.get(folder) ?? (await Tests.of(folder))
       packages.set(folder, runner)
       const files = test.endsWith('.test.ts')
         ? [relative(folder, join(root, test))]
         : globSync(`${relative(folder, join(root, test))}/**/*.test.ts`, { cwd: folder }).sort()
       const others = files.filter((each) => !GOLDEN.test(each))
-      // oxlint-disable-next-line no-await-in-loop -- the machine runs one test run at a time
       if (await runner.noticeBy(others, path, mutation)) {
         by = test
         break
@@ -275,7 +271,6 @@ async function tryNamed(text: string): Promise<number> {
     if (by !== undefined) noticed++
     console.log(by === undefined ? `SURVIVED ${what} (${file})` : `noticed  ${what}, by ${by}`)
   }
-  // oxlint-disable-next-line no-await-in-loop -- one after the other is quick enough
   for (const each of packages.values()) await each.close()
   console.log(summary())
   return noticed === rows.length ? 0 : 1
@@ -370,10 +365,8 @@ async function trySample(chosen: readonly Member[], text: string, count: number,
     }
     const change = `${mutation.before} → ${mutation.replacement === '' ? '(nothing)' : mutation.replacement}`
     console.error(`${tried + 1} of ${count}: ${file}:${line}  ${change}`)
-    // oxlint-disable-next-line no-await-in-loop -- the machine runs one test run at a time
     const tests = runners.get(folder) ?? (await Tests.of(folder))
     runners.set(folder, tests)
-    // oxlint-disable-next-line no-await-in-loop -- as above
     const passed = !(await tests.notice(path, mutation))
     tried++
     if (passed) console.log(`SURVIVED ${file}:${line}\n  - ${before}\n  + ${after}`)
@@ -382,7 +375,6 @@ async function trySample(chosen: readonly Member[], text: string, count: number,
       console.log(`noticed  ${file}:${line}  ${change}`)
     }
   }
-  // oxlint-disable-next-line no-await-in-loop -- one after the other is quick enough
   for (const each of runners.values()) await each.close()
   console.log(summary())
   return tried === noticed ? 0 : 1

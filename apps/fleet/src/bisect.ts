@@ -65,7 +65,6 @@ export async function firstBad(
   if (!signal.aborted && (isFirstGood !== true || isLastGood !== false)) return 'no difference'
   while (bad - good > 1 && !signal.aborted) {
     const middle = Math.floor((good + bad) / 2)
-    // oxlint-disable-next-line no-await-in-loop -- the next one follows from it
     const [isGood] = await areGood([middle])
     if (isGood === true) good = middle
     else bad = middle

@@ -123,7 +123,6 @@ async function withInputs(jobs: readonly Job[], store: ArtefactStore): Promise<J
       // A comma in a value of --drive is written twice.
       const isDrive = job.args[one.arg]?.startsWith('--drive=') === true
       const path = resolve(job.folder, isDrive ? one.name.replaceAll(',,', ',') : one.name)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other, as they are large
       const artefact = put.get(path) ?? (await store.put(path))
       put.set(path, artefact)
       found.push({ ...one, ...artefact })
@@ -131,7 +130,6 @@ async function withInputs(jobs: readonly Job[], store: ArtefactStore): Promise<J
     return found
   }
   const stored: Job[] = []
-  // oxlint-disable-next-line no-await-in-loop -- most are there after the first
   for (const job of jobs) stored.push({ ...job, inputs: await inputs(job) })
   return stored
 }

@@ -86,7 +86,6 @@ async function compare(group: Group, workloads: readonly Workload[], settings: S
     for (let round = 0; round < rounds; round++) {
       for (const peer of ['retrap', 'tcg'] as const) {
         await writeFile(image, contents)
-        // oxlint-disable-next-line no-await-in-loop -- in turns, never beside each other
         const result = await runMarked(...commands[peer], DEADLINE_MS)
         const [failed] = result.failed
         if (failed !== undefined)

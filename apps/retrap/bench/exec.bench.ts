@@ -114,7 +114,6 @@ async function cacheModes(): Promise<void> {
     for (const mode of ['none', 'mmap', 'loose']) {
       let text = ''
       const mount = `umount /rw && mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144,cache=${mode} rw /rw`
-      // oxlint-disable-next-line no-await-in-loop -- in turn
       await compile(made!, async () => {
         text = await execOn(share, folder, ['/bin/sh', '-c', timed.join('; ')], [mount])
         return 0
@@ -146,9 +145,7 @@ export async function run([rounds = '7']: readonly string[]): Promise<void> {
   try {
     const starts: [number[], number[]] = [[], []]
     for (let round = 0; round < Number(rounds); round++)
-      for (const [i, exec] of [ours, theirs].entries())
-        // oxlint-disable-next-line no-await-in-loop -- in turn
-        starts[i]!.push(await exec(['/bin/true'], () => {}))
+      for (const [i, exec] of [ours, theirs].entries()) starts[i]!.push(await exec(['/bin/true'], () => {}))
     const [start, startOfPeer] = [median(starts[0]), median(starts[1])]
     row(`start (median of ${rounds})`, 'ms', start, startOfPeer, startOfPeer / start)
     const [trip, tripOfPeer] = [await roundTrip(ours), await roundTrip(theirs)]

@@ -53,7 +53,6 @@ class Side {
   /** Waits for something; false: it does not come. */
   async until(is: () => boolean, ms = DEADLINE_MS): Promise<boolean> {
     for (const end = performance.now() + ms; !is();) {
-      // oxlint-disable-next-line no-await-in-loop -- a look now and then
       await pause(20)
       if (performance.now() > end || (this.process.exitCode ?? this.process.signalCode) !== null) return is()
     }
@@ -76,7 +75,6 @@ export async function run(args: readonly string[]): Promise<void> {
   try {
     for (const board of ['pc', 'virt'] as const) {
       if (values.board !== undefined && values.board !== board) continue
-      // oxlint-disable-next-line no-await-in-loop -- in turns, never beside each other
       const machine = await machineOf(board, folder)
       const stood: number[] = []
       for (let move = 0; move < Number(values.moves ?? 5); move++) stood.push(await moved(machine, folder, board))

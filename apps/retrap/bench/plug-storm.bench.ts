@@ -76,7 +76,6 @@ export async function run(args: readonly string[]): Promise<void> {
     if (values.board !== undefined && values.board !== board) continue
     const begun = performance.now()
     const rounds = Number(values.rounds ?? 500)
-    // oxlint-disable-next-line no-await-in-loop -- in turns, never beside each other
     const came = await plugStorm(board, rounds, numbers(seed), values.print === true)
     const seconds = ((performance.now() - begun) / 1000).toFixed(0)
     console.log(`plug-storm-${board}: ${came} devices came and went, nothing was lost (seed ${seed}; ${seconds} s)`)
@@ -173,7 +172,6 @@ async function plugStorm(
     let round = 0
     const turns = PORTS.map(async (port) => {
       while (round < rounds && failure === undefined) {
-        // oxlint-disable-next-line no-await-in-loop -- a port has one device at a time
         const how = await turn(port, round++)
         if (how !== undefined) fail(how)
       }

@@ -179,7 +179,6 @@ async function measureKept(guest: Guest, settings: Settings): Promise<Runs> {
   try {
     for (let boot = 0; boot < BOOTS_BEFORE; boot++) {
       console.error(`  ${BOOT}: retrap boots, and keeps code`)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other: each finds what those before it have kept
       await runMarked(...commandOf('kept', guest, options), DEADLINE_MS)
     }
     const { emulators } = settings
@@ -195,7 +194,6 @@ async function measure(name: string, guest: Guest, settings: Settings): Promise<
   for (let round = 0; round < rounds; round++) {
     for (const emulator of emulators) {
       const own = emulator === 'kept' ? keptOptions : options
-      // oxlint-disable-next-line no-await-in-loop -- in turns, never beside each other
       const result = await runMarked(...commandOf(emulator, guest, own), DEADLINE_MS)
       console.error(`  ${name}: ${TITLES[emulator]} ${result.times.get(name)?.processor.toFixed(2)} s`)
       const [failed] = result.failed

@@ -88,7 +88,6 @@ async function compare({ name, what, args, prepare }: Work, pairs: number, folde
       [times.without, []],
       [times.recorded, ['--record', recording]],
     ] as const) {
-      // oxlint-disable-next-line no-await-in-loop -- in turns, never beside each other
       await prepare?.()
       list.push(await processorTime([...args, ...more], folder))
     }

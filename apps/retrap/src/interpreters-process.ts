@@ -2,7 +2,6 @@
 import { KEPT_ARCHITECTURES, keepInterpreters, loadInterpreters } from './machine/interpreters.ts'
 
 for (const architecture of KEPT_ARCHITECTURES) {
-  // oxlint-disable-next-line no-await-in-loop -- one after the other: each takes all of a processor
   if (process.argv[2] !== 'check') await keepInterpreters(architecture)
   if (!(await loadInterpreters(architecture)))
     throw new Error(`interpreters-${architecture}.br is missing, or of other modules than are installed`)

@@ -119,7 +119,6 @@ test.each(LINES)('%s gives a terminal no orders, and forges no message', { timeo
   let shown = ''
   for (const path of await paths()) {
     const words = line.split(' ').map((word) => (word === '@' ? path : word))
-    // oxlint-disable-next-line no-await-in-loop -- one after another: this is one process
     const { stdout, stderr } = await runHere(words, LIMIT)
     shown += `${stdout}\n${stderr}`
     expect(shown).not.toMatch(/(?!\r\n)[^\P{Cc}\n\t]|[\p{Cf}\u2028\u2029]|^ *retrap: fine/mu)

@@ -201,7 +201,6 @@ describe('no answer is an error', () => {
     const server = createServer({ allowHalfOpen: true }, answers).listen(at)
     for (; bytes < answer.length; bytes++) {
       const message = `${at}: the run ended before it answered: 'stop' may be done, or not`
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await expect(sendCommand(at, 'stop')).rejects.toMatchObject({ code: 'ERR_INPUT', message })
     }
     expect(await sendCommand(at, 'stop')).toBe(answer.slice(0, -1))

@@ -118,7 +118,6 @@ async function measure(browser: Browser, name: string, url: string, pairs: numbe
   let page = await open()
   for (let pair = 0; pair < 2 * pairs; pair++) {
     const isRecorded = pair % 2 === 1
-    // oxlint-disable-next-line no-await-in-loop -- in turns, never beside each other
     await page.close()
     page = await open()
     const began = processorTime(family(pid))
@@ -188,7 +187,6 @@ export async function run(args: readonly string[]): Promise<void> {
     for (const { name, lacks, launch } of ENGINES) {
       if (lacks !== undefined) console.warn(`SKIPPED: ${name}: ${lacks}`)
       if (lacks !== undefined || (values.only ?? name) !== name) continue
-      // oxlint-disable-next-line no-await-in-loop -- one browser after the other
       const browser = await launch()
       try {
         await measure(browser, name, server.origin, Number(values.pairs), numbers(seed))

@@ -21,9 +21,7 @@ export function SharedFilesPanel({ machine, isShown, attempt }: PanelProps) {
   }, [isShown, path, machine])
   const add = (files: readonly File[]): void =>
     attempt(async () => {
-      for (const file of files)
-        // oxlint-disable-next-line no-await-in-loop -- one file in memory at a time
-        await machine.files.write(`${path}/${file.webkitRelativePath || file.name}`, file)
+      for (const file of files) await machine.files.write(`${path}/${file.webkitRelativePath || file.name}`, file)
       setNote(files.length === 1 ? `The guest has ${files[0]!.name}.` : `The guest has ${files.length} files.`)
       await look()
     })

@@ -38,7 +38,6 @@ export async function decompress(
   const parts: Uint8Array[] = []
   let done = 0
   while (done < most) {
-    // oxlint-disable-next-line no-await-in-loop -- a stream has an order
     const { value } = await reader.read().catch(() => ({ value: undefined }))
     if (value === undefined) break
     const part = value.subarray(0, most - done)

@@ -36,7 +36,6 @@ export class ChunkCache {
     for (const [i, chunk] of chunks.entries()) {
       const start = (first + i) * chunkBytes
       const from = Math.max(offset, start)
-      // oxlint-disable-next-line no-await-in-loop -- all of them are under way
       const bytes = await chunk
       const to = Math.min(offset + into.length, start + bytes.length)
       into.set(bytes.subarray(from - start, to - start), from - offset)

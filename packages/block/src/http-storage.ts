@@ -344,7 +344,6 @@ class Client {
     const refuse = (reason: string): ImageError => new ImageError('ERR_BACKING', `${this.#url}: ${reason}`)
     let url = this.#url
     for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
-      // oxlint-disable-next-line no-await-in-loop -- an answer names the next URL
       const response = await this.#fetch(url, { ...init, redirect: 'manual' })
       if (!REDIRECTS.includes(response.status)) return response
       await response.body?.getReader().cancel()
@@ -401,7 +400,6 @@ async function readExactly(response: HttpResponse, length: number): Promise<Uint
   const into = new Uint8Array(length)
   let done = 0
   for (;;) {
-    // oxlint-disable-next-line no-await-in-loop -- a stream has an order
     const part = (await reader?.read())?.value
     if (part === undefined) break
     if (part.length > length - done) {

@@ -114,7 +114,6 @@ export class Overlay implements BlockImage {
         const part = into.subarray(done, done + length)
         if (cluster !== undefined) part.set(cluster.subarray(at % CLUSTER_BYTES, (at % CLUSTER_BYTES) + length))
         else if (isHeld) part.fill(0)
-        // oxlint-disable-next-line no-await-in-loop -- in order, so that one request has one read below at a time
         else await readParts(this.#base, at, part, request)
         done += length
       }

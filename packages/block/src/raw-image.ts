@@ -106,9 +106,7 @@ export class RawImage implements BlockImage {
       const found = new Uint8Array(Math.min(ZEROES.length, bytes))
       for (let at = 0; at < bytes; at += ZEROES.length) {
         const length = Math.min(ZEROES.length, bytes - at)
-        // oxlint-disable-next-line no-await-in-loop -- a host file gets one piece after the other
         if (await this.#isZero(offset + at, found.subarray(0, length))) continue
-        // oxlint-disable-next-line no-await-in-loop -- as above
         await this.#storage.write(offset + at, ZEROES.subarray(0, length))
       }
     })

@@ -68,7 +68,6 @@ export async function readParts(
   const { blockBytes, maximumBytes } = image.properties
   const most = Math.max(blockBytes, maximumBytes - (maximumBytes % blockBytes))
   for (let done = 0; done < into.length; done += most) {
-    // oxlint-disable-next-line no-await-in-loop -- in order, so that one request has one read below at a time
     await image.read(offset + done, into.subarray(done, done + most), request)
   }
 }

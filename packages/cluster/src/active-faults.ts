@@ -60,7 +60,6 @@ export class ActiveFaults {
     tell(describeFault(fault))
     this.#lasting.set(fault, new Map(starts))
     if (FAULT_KINDS[fault.kind].place === 'links') this.#applyToLinks()
-    // oxlint-disable-next-line no-await-in-loop -- in their order
     else for (const machine of this.#machinesOf(fault)) await this.#beginOf(fault, machine)
   }
 
@@ -71,17 +70,14 @@ export class ActiveFaults {
     this.#lasting.delete(fault)
     this.#parts.tell(`${fault.kind} is over`)
     if (FAULT_KINDS[fault.kind].place === 'links') this.#applyToLinks()
-    // oxlint-disable-next-line no-await-in-loop -- in their order
     else for (const machine of this.#machinesOf(fault)) await this.#endOf(fault, machine, starts.get(machine.number))
   }
 
   /** Ends all faults, and brings clocks right. */
   async endAll(): Promise<void> {
-    // oxlint-disable no-await-in-loop -- in their order
     for (const { number } of this.#parts.machines) await this.#parts.simulation.wake(number)
     for (const fault of this.#lasting.keys()) await this.end(fault)
     for (const number of this.#parts.guests.keys()) await this.#mendClock(number)
-    // oxlint-enable no-await-in-loop
   }
 
   /** A machine has started: its clock is right, and faults that last still are of it, too. */

@@ -209,7 +209,6 @@ export class Cluster {
       for (const machine of description.machines.filter(({ inside }) => inside === undefined)) {
         // A start takes seconds.
         if (cluster.#isOver) return cluster
-        // oxlint-disable-next-line no-await-in-loop -- one after another: the host has few processors
         await cluster.#start(machine)
       }
       cluster.#tell('phase', 'all machines run')
@@ -232,7 +231,6 @@ export class Cluster {
     this.#simulation.rest()
     try {
       for (const [number, guest] of this.#guests) {
-        // oxlint-disable-next-line no-await-in-loop -- one after another: the host has few processors
         const clone = await guest.fork(fork.#listener(description.machines[number]!), fork.#disks.get(number))
         clone.watchCode?.(options.onCode)
         fork.#guests.set(number, clone)
@@ -322,9 +320,7 @@ export class Cluster {
   async goOn(to: number = Infinity): Promise<void> {
     while (!this.#isOver && this.#phase.name !== 'over' && this.now < to) {
       const until = Math.min(this.#phase.until, to, this.#until)
-      // oxlint-disable-next-line no-await-in-loop -- phase after phase
       await this.#simulation.runTo(until, () => this.#isOver || this.#isDone)
-      // oxlint-disable-next-line no-await-in-loop -- as above
       if (!this.#isOver) await this.#nextPhase()
     }
     if (to < Infinity) this.#simulation.rest()
@@ -399,7 +395,6 @@ export class Cluster {
   }
 
   async #follow({ path, mended }: ClusterPath): Promise<ClusterResult> {
-    // oxlint-disable-next-line no-await-in-loop -- one after another
     for (const stretch of path) await this.stretch(stretch)
     return { ...(await (mended ? this.mend() : this.#result([]))), faults: faultsOf(path) }
   }
@@ -436,7 +431,6 @@ export class Cluster {
   async #beginFaults(lasts: number): Promise<boolean> {
     await this.#beginCommands()
     if (this.#isOver) return false
-    // oxlint-disable-next-line no-await-in-loop -- in their order
     for (const { name, words } of this.#drivers) await this.#startProgram(name, words)
     this.#options.log?.faultsBegin(this.now)
     this.#tell('phase', 'faults begin')
@@ -462,7 +456,6 @@ export class Cluster {
     if (this.#phase.name !== 'faults' || this.#isOver) return
     const isOn = (name: string): boolean => this.#guestOf(this.#machineOf(name)) !== undefined
     const { starts, again } = this.#commands.due(this.now, isOn)
-    // oxlint-disable-next-line no-await-in-loop -- in their order
     for (const name of starts) await this.#startCommand(name)
     for (const ns of again) this.#schedule({ ns, kind: 'commands' })
   }
@@ -499,7 +492,6 @@ export class Cluster {
     else if (name === 'faults') this.#mended()
     else {
       this.#phase = { name: 'drivers', until: this.#description.limit, awaits: this.#drivers.map((one) => one.name) }
-      // oxlint-disable-next-line no-await-in-loop -- in their order
       for (const [program, { on }] of this.#commands.drawLast()) await this.#kill(program, on)
     }
   }
@@ -584,7 +576,6 @@ export class Cluster {
     const group = groupOf(this.#description.machines, machine)
     for (const one of group) log?.started(one.number, now, guest.now(), recording)
     this.#faults.started(machine)
-    // oxlint-disable-next-line no-await-in-loop -- in their order
     for (const one of group) if (this.#programs.machineStarts(one, now)) await this.#startMain(guest, one)
   }
 
@@ -697,7 +688,6 @@ export class Cluster {
     if (`${named}` === `${this.#named}`) return
     this.#named = named
     for (const number of this.#guests.keys()) {
-      // oxlint-disable-next-line no-await-in-loop -- in their order
       await this.#simulation.bring(number)
       // The guest may have ended on its way to this instant.
       this.#guests.get(number)?.names?.(named)

@@ -142,14 +142,12 @@ export async function exploreBranches(
       }
       if (running.size === 0 || isStopped()) break
       const all = [...running].map(async ([one, run]) => [one, await run] as const)
-      // oxlint-disable-next-line no-await-in-loop -- lanes wait for plans, which wait for branches
       const one = await Promise.race(all)
       running.delete(one[0])
       ended.set(one[0].branch, one)
       for (let head = ended.get(first + branches); head !== undefined; head = ended.get(first + branches)) {
         if (isStopped() || (findings.length > 0 && !keepsGoing)) break
         branches++
-        // oxlint-disable-next-line no-await-in-loop -- in their order
         await note(...head)
         plan(first + branches - 1 + MOST_LANES)
       }

@@ -120,7 +120,6 @@ class CrashSearch {
       if (least <= lost.length) continue
       if (signal.aborted || !goesOn()) this.#leftOut++
       else {
-        // oxlint-disable-next-line no-await-in-loop -- a lane does one after another
         const loss = await this.#lossOf(state)
         if (signal.aborted) continue
         this.#states.set(interval, (this.#states.get(interval) ?? 0) + 1)
@@ -139,7 +138,6 @@ class CrashSearch {
       const kind = kindOf(loss.failure)
       if (signal.aborted || (kinds.has(kind) && !goesOn())) continue
       kinds.add(kind)
-      // oxlint-disable-next-line no-await-in-loop -- one after another
       await needed(loss.lost, async (lost) => {
         const less = signal.aborted ? undefined : await this.#lossOf({ interval, lost })
         if (kindOf(less?.failure) !== kind || signal.aborted) return false

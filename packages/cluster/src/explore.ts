@@ -153,7 +153,6 @@ class Explorer {
       each = Math.min(2 * each, OF_ROUND)
     ) {
       const planned = this.#plan(Math.min(TREES * each, states - this.#stretches))
-      // oxlint-disable-next-line no-await-in-loop -- round after round
       const runs = await this.#inLanes(planned, (lane, { path }) => lane.stretch(path))
       const failed: Failed[] = []
       const kept = new Set<number>()
@@ -166,10 +165,8 @@ class Explorer {
       const rest = this.#stretches < states ? this.#rarestUnmended() : this.#unmended
       const chosen = keepsGoing || failed.length === 0 ? rest : []
       this.#unmended = this.#unmended.filter((one) => !chosen.includes(one))
-      // oxlint-disable-next-line no-await-in-loop -- as above
       const ends = await this.#inLanes(chosen, (lane, { path }) => lane.mend(path))
       for (const [i, run] of ends.entries()) if (run !== undefined) this.#noteMended(chosen[i]!, run, failed)
-      // oxlint-disable-next-line no-await-in-loop -- one after another
       for (const one of failed) await this.#find(one)
     }
     return { findings: this.#findings, states: this.#states, properties: this.#properties.all }
@@ -226,7 +223,6 @@ class Explorer {
     const inLane = async (lane: Lane, number: number): Promise<void> => {
       for (const [i, one] of all.entries()) {
         if (one.tree % this.#lanes.length !== number || !this.#goesOn || i > last) continue
-        // oxlint-disable-next-line no-await-in-loop -- a lane does one thing after another
         const run = await act(lane, one)
         // A stretch that was stopped has no end. Others may have failed before.
         if (run.result.failure === STOPPED) continue

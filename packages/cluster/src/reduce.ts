@@ -18,7 +18,6 @@ export async function needed<T>(
   for (let size = Math.ceil(left.length / 2); size > 0; size = size === 1 ? 0 : Math.ceil(size / 2)) {
     for (let at = 0; at < left.length;) {
       const fewer = without(at, size)!
-      // oxlint-disable-next-line no-await-in-loop -- each try depends on those before
       if (await fails(fewer, without(at + size, size))) left = fewer
       else at += size
     }

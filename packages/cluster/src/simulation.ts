@@ -230,7 +230,6 @@ export class Simulation {
     while (this.now < ns && !stops()) {
       const begin = Math.max(this.now, Math.min(ns, this.#next()))
       const end = Math.min(ns, begin + this.#lookaheadNs, Math.max(begin, this.#events[0]?.ns ?? Infinity))
-      // oxlint-disable-next-line no-await-in-loop -- window after window
       await this.#window(end)
     }
   }
@@ -253,14 +252,12 @@ export class Simulation {
         busy.push(number)
     if (busy.length > 0) await this.#runAll(busy, end)
     this.now = end
-    // oxlint-disable-next-line no-await-in-loop -- few hang
     for (const [number, process] of this.#processes.entries())
       if (process !== undefined) await this.#wake(number, process, end)
     this.#send()
     await this.onWindow?.()
     for (let [first] = this.#events; first !== undefined && first.ns <= end; [first] = this.#events) {
       this.#events.shift()
-      // oxlint-disable-next-line no-await-in-loop -- in their order
       await first.handle()
     }
     await this.onInstant?.()
@@ -282,7 +279,6 @@ export class Simulation {
     const isElsewhere = (number: number): boolean => this.#process(number).machine.isElsewhere === true
     const runs = numbers.filter(isElsewhere).map(run)
     const here = async (): Promise<void> => {
-      // oxlint-disable-next-line no-await-in-loop -- one after another
       for (const number of numbers) if (!isElsewhere(number)) await run(number)
     }
     runs.push(here())

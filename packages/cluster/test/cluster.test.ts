@@ -464,7 +464,6 @@ describe('a run', () => {
       left = asked
       const first = { ...one!, post: (it: unknown) => (left-- > 0 ? one!.post(it) : one!.end('no memory')) }
       const run = Cluster.start(description, 1, new RemoteHost([first, other!])).then((cluster) => cluster.finish())
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const why = await run.then(() => undefined, String)
       const expected = 'ClusterError: Worker 1, which runs machines, has ended: no memory'
       expect([asked, why]).toEqual([asked, left < 0 ? expected : undefined])

@@ -25,7 +25,6 @@ async function worked(all: readonly Request[]): Promise<{ disk: Disk; log: DiskL
   const log = disk.startLog()
   for (const [i, request] of all.entries()) {
     ns += 10
-    // oxlint-disable-next-line no-await-in-loop -- in their order
     await (request === 'flush'
       ? disk.flush()
       : disk.write(request[0] * SECTOR, new Uint8Array(request[1] * SECTOR).fill(i + 1)))

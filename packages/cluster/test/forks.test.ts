@@ -90,7 +90,6 @@ class Talker implements ClusterGuest {
         this.#tell()
       } else if (next === this.#next) {
         this.#next = this.#now + 1 + this.#draws.below(90_000_000)
-        // oxlint-disable-next-line no-await-in-loop -- the disk answers one request after another
         await this.#act()
       } else
         for (const [name, at] of this.#programs)
@@ -209,12 +208,9 @@ async function seen(
   let cluster = await Cluster.start(clusterOf(kinds, workload), seed, HOST, { onEvent })
   await cluster.begin({ number: 3 })
   for (const [i, stop] of stops.entries()) {
-    // oxlint-disable-next-line no-await-in-loop -- one after another
     await cluster.goOn(stop)
-    // oxlint-disable-next-line no-await-in-loop -- as above
     if (forks[i] === true) cluster = await cluster.fork({ onEvent })
     // The fork goes to its end, and the original after it.
-    // oxlint-disable-next-line no-await-in-loop -- as above
     else if (forks[i] === 'aside') await cluster.fork().then((fork) => fork.goOn())
   }
   await cluster.goOn()
@@ -359,9 +355,7 @@ describe('trees of states', () => {
     for (const { path, mended, failure } of findings) {
       const given = { seed: 7, draws: 'xoroshiro64**', failure, path, mended }
       const plan = readPlan(JSON.parse(JSON.stringify(given)), description)
-      // oxlint-disable-next-line no-await-in-loop -- one after another
       const cluster = await Cluster.start(description, seedOfPlan(plan), HOST)
-      // oxlint-disable-next-line no-await-in-loop -- as above
       const result = await cluster.finish({ path: plan.path!, mended: plan.mended === true })
       expect([result.failure, result.faults]).toEqual([failure, faultsOf(path)])
     }

@@ -33,7 +33,6 @@ async function add(name: string): Promise<ListedPackage> {
   if (GIVEN.test(one.name)) {
     const folder = await archive.download([name])
     const { builtFrom } = await readControl(join(folder, basename(one.files[0]!.path)))
-    // oxlint-disable-next-line no-await-in-loop -- they share a list
     for (const { name: source, version } of builtFrom)
       sources.set(`${source} ${version}`, await archive.find(`${source}:source`, version))
   }
@@ -42,7 +41,6 @@ async function add(name: string): Promise<ListedPackage> {
 
 try {
   for (const name of KERNELS) {
-    // oxlint-disable-next-line no-await-in-loop -- they share lists
     const real = (await add(name)).dependsOn.find((other) => other.startsWith('linux-image-'))!
     const suffix = name.includes(':') ? ':arm64' : ''
     await add(real + suffix)

@@ -97,7 +97,6 @@ export class Archive implements PackageSource {
   async download(names: readonly string[], onProgress?: OnProgress): Promise<string> {
     this.#onProgress = onProgress ?? (() => {})
     const packages: ListedPackage[] = []
-    // oxlint-disable-next-line no-await-in-loop -- they share lists, which are fetched once
     for (const name of names) packages.push(await this.find(name))
     await this.#take(packages)
     return this.#folder
@@ -191,7 +190,6 @@ export class Archive implements PackageSource {
     const reasons: string[] = []
     for (const address of addresses) {
       try {
-        // oxlint-disable-next-line no-await-in-loop -- the next one is asked where this one fails
         await transfer(address, target, wanted, this.#onProgress, this.#options.stallMs)
         return target
       } catch (error) {

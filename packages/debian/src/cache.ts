@@ -179,7 +179,6 @@ async function readKept<T>(folder: string, trustTimes: boolean): Promise<T | und
   let isKept = true
   const check = async (): Promise<void> => {
     for (const [name, recorded] of files) {
-      // oxlint-disable-next-line no-await-in-loop -- a few at a time: a process may have as few as 256 files open
       if (isKept && !(await isUnchanged(join(folder, name), recorded, trustTimes))) isKept = false
     }
   }
@@ -200,7 +199,6 @@ async function describeFiles(folder: string): Promise<Record<string, FileRecord>
   for (const entry of entries) {
     if (entry.isDirectory()) continue
     const path = join(entry.parentPath, entry.name)
-    // oxlint-disable-next-line no-await-in-loop -- one file at a time keeps few of them open
     const { size, mtimeMs } = await lstat(path)
     const sha256 = entry.isFile() ? { sha256: await hashFile(path) } : {}
     files[path.slice(folder.length + 1)] = { size, mtimeMs, ...sha256 }

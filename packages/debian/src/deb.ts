@@ -108,7 +108,6 @@ async function findMember(
     if ((await text(0, MAGIC.length)) !== MAGIC) throw damaged(file, 'is not a Debian package')
     let at = MAGIC.length
     for (let count = 0; count < MOST_MEMBERS; count++) {
-      // oxlint-disable-next-line no-await-in-loop -- each header says where the next one is
       const header = await text(at, AR_HEADER)
       const member = header.slice(...AR_NAME).replace(/\/? *$/, '')
       const size = Number(header.slice(...AR_SIZE))

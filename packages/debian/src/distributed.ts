@@ -139,7 +139,6 @@ async function fetchPackage(
   const pathOf = (name: string): string => join(downloads, archiveOf(archives, { bare: name, architecture }))
   const copyrights = names.map((name) => `usr/share/doc/${name}/copyright`)
   for (const [i, name] of names.entries())
-    // oxlint-disable-next-line no-await-in-loop -- packages may have the same folders
     await unpackPackage(pathOf(name), files, [...(i === 0 ? entry.members : []), `./${copyrights[i]}`])
   return { ...(await readControl(pathOf(bare))), copyrights }
 }

@@ -41,12 +41,10 @@ export async function fetchMembers(
     const sources = { directory: scratch, architectures: architecturesOf(wanted), withoutSecurity: true }
     return withPackages(sources, options.onProgress, async (source) => {
       const names: PackageName[] = []
-      // oxlint-disable-next-line no-await-in-loop -- one look-up at a time
       for (const entry of wantedNow) names.push(await resolveName(source, entry))
       const folder = await source.download(names.map(qualified), options.onProgress)
       for (const [i, entry] of wantedNow.entries()) {
         const make = (files: string): Promise<object> => unpackEntry(folder, names[i]!, entry, files)
-        // oxlint-disable-next-line no-await-in-loop -- one package at a time
         await keep({ root, name: nameOf(entry), make })
       }
     })

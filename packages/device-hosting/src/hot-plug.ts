@@ -162,9 +162,7 @@ export class HotPlug {
     const { model } = found
     while (rest.again) {
       rest.again = false
-      // oxlint-disable-next-line no-await-in-loop -- once more for a reset meanwhile
       await this.#tell(model, 'reset', () => model.quiesce?.(Infinity))
-      // oxlint-disable-next-line no-await-in-loop -- as above
       await new Promise<void>((resolve) => this.#parts.notices.dropMappingsOf(found, resolve))
     }
     this.#resting.delete(model.name)

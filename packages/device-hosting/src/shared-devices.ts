@@ -218,7 +218,6 @@ class SharedDevices {
   /** Lets promises of models go on that have waited for a message: there is no need to wait for the event loop's turn. */
   async #goOn(): Promise<void> {
     this.#heard = false
-    // oxlint-disable-next-line no-await-in-loop -- each lets one more link of a chain of promises go on
     for (let turns = 0; turns < MESSAGE_TURNS; turns++) await Promise.resolve()
   }
 

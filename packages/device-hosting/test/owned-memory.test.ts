@@ -92,9 +92,7 @@ describe('a part of it', () => {
       memory.readAsync(offset, new Uint8Array(bytes)),
       memory.writeAsync(offset, new Uint8Array(bytes)),
     ]) {
-      // oxlint-disable-next-line no-await-in-loop -- two promises
       if (ok) await wait
-      // oxlint-disable-next-line no-await-in-loop
       else await expect(wait).rejects.toMatchObject({ code: 'ERR_INVALID' })
     }
   })

@@ -257,7 +257,6 @@ export class LateAnswers<Request, Answer> {
   /** Answers nothing from now on. @returns settles when the host is busy with nothing */
   async pause(): Promise<void> {
     this.#paused = true
-    // oxlint-disable-next-line no-await-in-loop -- the end of one lets the next one begin
     while (this.busy) await this.ended()
   }
 
@@ -273,7 +272,6 @@ export class LateAnswers<Request, Answer> {
       // A response may free resources that later requests need: responses are delivered in order as they come.
       while (this.#open[0] !== undefined && this.#open[0].outcome !== null) this.#give(this.#open[0])
       if (!this.busy) break
-      // oxlint-disable-next-line no-await-in-loop -- the end of one lets the next one begin
       await Promise.race(this.#running)
     }
     this.#timer.cancel()

@@ -197,7 +197,6 @@ export class Command {
   async #untilEnd(): Promise<ExecResult> {
     let pollMs = FIRST_POLL_MS
     let exitedMs: number | undefined
-    /* oxlint-disable no-await-in-loop -- each step depends on the one before */
     for (;;) {
       await this.#sleep(pollMs, () => this.#note !== undefined || this.#stop !== undefined)
       if (this.#stop !== undefined) return this.#kill(this.#stop)
@@ -210,7 +209,6 @@ export class Command {
       exitedMs ??= performance.now()
       if (performance.now() - exitedMs > DRAIN_MS) await this.#request(['kill', 'KILL'])
     }
-    /* oxlint-enable no-await-in-loop */
   }
 
   /**
@@ -256,7 +254,6 @@ export class Command {
   async #kill({ signal }: { readonly signal: 'TERM' | 'KILL' }): Promise<never> {
     const begunMs = performance.now()
     this.#deadlineMs = begunMs + GRACE_MS + PATIENCE_MS
-    /* oxlint-disable no-await-in-loop -- each step depends on the one before */
     for (let pollMs = FIRST_POLL_MS; ; pollMs = Math.min(2 * pollMs, MOST_POLL_MS)) {
       const passedMs = performance.now() - begunMs
       if (performance.now() > this.#deadlineMs) {
@@ -271,7 +268,6 @@ export class Command {
       if (signal === 'TERM') await this.#fetch(state, true)
       throw STOPPED
     }
-    /* oxlint-enable no-await-in-loop */
   }
 
   /** Waits until this much time has passed or `isAwake` returns true. @throws GuestError `ERR_GUEST_CLOSED` */

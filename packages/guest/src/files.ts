@@ -74,7 +74,6 @@ export class GuestFiles {
     const quoted = quotePath(path)
     for (let at = 0; ; at++) {
       const part = `dd bs=${PART_BYTES} skip=${at} count=1 iflag=fullblock <${quoted}`
-      // oxlint-disable-next-line no-await-in-loop -- one after the other, as they are asked for
       const { stdoutBytes } = await this.#run(part, { maxOutputBytes: PART_BYTES + SAID_BYTES }, `read ${path}`)
       if (stdoutBytes.length > 0) yield stdoutBytes
       if (stdoutBytes.length < PART_BYTES) return

@@ -74,7 +74,6 @@ class ProcessOutput implements AsyncIterable<Uint8Array> {
       }
       if (this.#error !== undefined) throw this.#error
       if (this.#isOver) return
-      // oxlint-disable-next-line no-await-in-loop -- parts come one after the other
       await new Promise<void>((resolve) => (this.#arrived = resolve))
     }
   }

@@ -152,7 +152,6 @@ export class GuestStreams implements ProcessOwner {
   async #look(): Promise<void> {
     this.#isLooking = true
     let waitMs = FIRST_LOOK_MS
-    /* oxlint-disable no-await-in-loop -- the agent answers one request at a time */
     while (this.#running.size > 0) {
       this.#hasNews = false
       try {
@@ -173,7 +172,6 @@ export class GuestStreams implements ProcessOwner {
       })
       this.#wake = () => {}
     }
-    /* oxlint-enable no-await-in-loop */
     this.#isLooking = false
   }
 
@@ -198,7 +196,6 @@ export class GuestStreams implements ProcessOwner {
   async #round(): Promise<boolean> {
     const running = [...this.#running]
     const name = this.#name
-    // oxlint-disable-next-line no-await-in-loop -- input first: a caller may wait for the command's reaction to it
     for (const [place, process] of running) await this.#feed(name, place, process)
     const { words } = await this.#session.request(name, ['look', ...running.map(([place]) => String(place))])
     const looks = looksOf(words, running)

@@ -57,7 +57,6 @@ export function memoryFile(name: string, bytes: Uint8Array): ImageFile {
 export async function readExactly(file: ImageFile, offset: number, into: Uint8Array): Promise<void> {
   let done = 0
   while (done < into.length) {
-    // oxlint-disable-next-line no-await-in-loop -- a short read is followed by the rest
     const count = await file.read(offset + done, into.subarray(done))
     if (count === 0) throw new OciError('ERR_DAMAGED', file.name, `it ends at byte ${offset + done}`)
     done += count

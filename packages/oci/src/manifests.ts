@@ -170,7 +170,6 @@ class Layout {
       if (!INDEXES.has(mediaType) && !MANIFESTS.has(mediaType))
         throw this.#error('ERR_UNSUPPORTED', `the media type '${shown(mediaType)}' is not known`)
       const file = this.#nameOf(descriptor.digest, 'manifest')
-      // oxlint-disable-next-line no-await-in-loop -- one file at a time
       const json = JsonValue.parse(await this.#checked(descriptor, file), file)
       if (INDEXES.has(mediaType)) {
         const below = this.#descriptorsOf(json, file)

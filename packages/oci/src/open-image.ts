@@ -68,7 +68,6 @@ export async function openImage(files: ImageFiles, options: OpenImageOptions): P
     const layers: OciImage['layers'][number][] = []
     for (const [i, layer] of parts.layers.entries()) {
       const diffId = diffIds[i]!
-      // oxlint-disable-next-line no-await-in-loop -- each lies upon those below it
       const { tar, entries } = await store.open(
         { ...layer, diffId },
         { ...tree.left, layerBytes: limits.layerBytes - layerBytes },

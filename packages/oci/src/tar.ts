@@ -118,7 +118,6 @@ export async function readTar(file: ImageFile, limits: ImageLimits): Promise<rea
   let extended: Extended = new Map()
   let nameBytes = 0
   for (let at = 0; at + BLOCK <= file.size;) {
-    // oxlint-disable-next-line no-await-in-loop -- headers have an order, and most are there already
     const block = window.within(at, BLOCK) ?? (await window.fetch(at, BLOCK))
     if (isEmpty(block)) break
     const header = new TarHeader(block, file.name, at)

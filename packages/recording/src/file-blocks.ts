@@ -50,7 +50,6 @@ export class FileBlocks {
     let bytesFound = 0
     for (const block of [...wanted].sort((a, b) => a - b)) {
       const entry = this.#entries[block]!
-      // oxlint-disable-next-line no-await-in-loop -- in the order of the file
       const bytes = this.#packed.get(block) ?? (await this.#file.readBlock(entry))
       found.set(block, bytes)
       bytesFound += bytes.length

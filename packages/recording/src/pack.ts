@@ -61,10 +61,8 @@ export class RecordingPacker {
       // INDX and END hold the places of the other sections, so they are made anew.
       if (name === 'END ') continue
       if (!isName(name)) throw damaged()
-      // oxlint-disable-next-line no-await-in-loop -- one section in memory at a time
       const contents = await file.read(entry)
       const stored = name === 'INDX' ? encodeJson({ ...(decodeJson(contents) as object), sections: [] }) : contents
-      // oxlint-disable-next-line no-await-in-loop -- as above
       sections.push([name, round, instructions, await this.#runs(name, stored)])
     }
     return deflated(encodeJson({ version: VERSION, sections } satisfies PackedList))
@@ -94,7 +92,6 @@ export class RecordingPacker {
       this.#block.set(part, at)
       this.#length += part.length
       from += part.length
-      // oxlint-disable-next-line no-await-in-loop -- in their order
       if (at + part.length === PACKED_BYTES) await this.#close()
     }
   }
@@ -129,7 +126,6 @@ export async function* unpackRecording(
   yield counted(encodeHeader())
   for (const [name, round, instructions, runs] of sectionsOf(await inflatedList(list))) {
     const at = { round, instructions }
-    // oxlint-disable-next-line no-await-in-loop -- in their order
     const read = await contents.read(runs)
     if (name === 'PAGE' || name === 'DATA') if (read.length !== BLOCK_BYTES) throw damaged()
     const isIndex = name === 'INDX'
@@ -165,7 +161,6 @@ class Contents {
     for (const [begin, bytes] of runs)
       for (let at = begin; at < begin + bytes;) {
         const number = Math.floor(at / PACKED_BYTES)
-        // oxlint-disable-next-line no-await-in-loop -- in their order
         const block = this.#kept.get(number) ?? (await this.#read(number))
         this.#kept.delete(number)
         this.#kept.set(number, block)

@@ -115,7 +115,6 @@ export class Recording {
       const end = Math.min(at + count * PAGE_BYTES, bytes)
       if (first === ZEROS) into.fill(0, at, end)
       for (let page = first; page > ZEROS && page < first + count; page++) {
-        // oxlint-disable-next-line no-await-in-loop -- in the order of the file, and few blocks in memory
         const contents = await this.#bodies.page(page)
         const from = at + (page - first) * PAGE_BYTES
         into.set(contents.subarray(0, Math.min(PAGE_BYTES, bytes - from)), from)
@@ -137,7 +136,6 @@ export class Recording {
     const state = decodeState({ text, bytes: await this.#file.read(entry.bytes) })
     const all = new Map<number, number>()
     for (let at = 0; at <= number; at++) {
-      // oxlint-disable-next-line no-await-in-loop -- each is put over the one before
       putOver(all, (await this.#mapOf(at)).written)
       if (all.size > mostPages) throw damagedAt(this.#checkpoints[at]!.map.offset)
     }
@@ -241,7 +239,6 @@ async function lookThrough(file: Sections): Promise<RecordingIndex> {
   let end: Instant = { round: 0, instructions: 0 }
   for (const entry of sections) {
     if (entry.name !== 'LOG ') continue
-    // oxlint-disable-next-line no-await-in-loop -- one piece in memory at a time
     for (const event of decodeEvents(await file.read(entry), entry)) {
       end = { round: event.round, instructions: event.instructions }
       if (event.kind === 'mark') marks.push({ ...end, name: new TextDecoder().decode(event.data) })

@@ -64,7 +64,6 @@ export class Sections {
   async scan(): Promise<IndexEntry[]> {
     const found: IndexEntry[] = []
     for (let offset = HEADER_BYTES; ;) {
-      // oxlint-disable-next-line no-await-in-loop -- each says where the next one is
       const head = await this.#head(offset)
       const next = offset + SECTION_BYTES + (head?.stored ?? 0)
       if (head === undefined || next > this.#source.bytes) return found

@@ -193,7 +193,6 @@ export class RecordingWriter {
     const { blocks, checkpoints } = store.forFile()
     for (const [i, block] of blocks.entries()) {
       this.#put('PAGE', block, BLOCK_BYTES, this.#last)
-      // oxlint-disable-next-line no-await-in-loop -- few are handed over at once
       if (i % BLOCKS_AT_ONCE === 0) await this.settled()
     }
     for (const { at, state, extra, written, isCompared } of checkpoints) {

@@ -47,7 +47,6 @@ async function writeSame(
   for (let done = 0; done < count; done += most) {
     if (signal.aborted) throw new BlockError('ERR_CANCELLED', 'the command was aborted')
     const part = blocks.subarray(0, Math.min(most, count - done) * blockBytes)
-    // oxlint-disable-next-line no-await-in-loop -- one after the other, as below
     await medium.write((first + done) * blockBytes, part, { signal })
   }
 }
@@ -68,12 +67,10 @@ async function request(
       if (signal.aborted) throw new BlockError('ERR_CANCELLED', 'the command was aborted')
       const length = Math.min(most, bytes - at)
       const part = data.subarray(at, at + length)
-      /* oxlint-disable no-await-in-loop -- one after the other: each has the largest size that the medium takes */
       if (work.kind === 'blocks') await medium.read(offset + at, part, { signal })
       else if (work.kind === 'write') await medium.write(offset + at, part, { signal, durable: work.durable })
       else if (work.kind === 'zeroes') await medium.writeZeroes(offset + at, length, { signal })
       else await medium.discard(offset + at, length, { signal })
-      /* oxlint-enable no-await-in-loop */
     }
   }
 }

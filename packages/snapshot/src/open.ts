@@ -79,7 +79,6 @@ export async function openSnapshot(source: LateSnapshotSource): Promise<OpenSnap
     const all = places.reduce((sum, { head }) => sum + head.stored, 0)
     let done = 0
     for (const place of places) {
-      // oxlint-disable-next-line no-await-in-loop -- in order, and no more than one in memory
       dataOf(place, await source.read(...rangeOf(place)))
       onProgress?.((done += place.head.stored), all)
     }

@@ -50,7 +50,6 @@ export async function writeSnapshotAfter(
     const kept = had && earlier!.section(had)
     let section = at === first ? kept : undefined
     if (section === undefined) {
-      // oxlint-disable-next-line no-await-in-loop -- in order, and no more than one in memory
       const piece = had === undefined ? new Uint8Array(block.length * PAGE_BYTES) : await earlier!.read(had)
       const pages = bytes.subarray(first * PAGE_BYTES, at * PAGE_BYTES)
       const changes = put(piece, block, gfns.subarray(first, at), pages)
@@ -147,7 +146,6 @@ async function openEarlier(source: SnapshotSource) {
       const section = (content: number): number => Math.floor(content / PAGES_A_SECTION)
       for (const number of new Set(contents.map(section))) {
         if (number < 0) continue
-        // oxlint-disable-next-line no-await-in-loop -- no more than one in memory
         const pages = await readPages(source, places[number]!)
         contents.forEach((content, i) => {
           const from = (content % PAGES_A_SECTION) * PAGE_BYTES

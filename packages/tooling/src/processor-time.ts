@@ -69,7 +69,6 @@ export async function resolvesWithin(seconds: number, promise: Promise<unknown>)
   const time = new OwnTime()
   const resolved = promise.then(() => true)
   for (let left = seconds * 1000; left > 0; left = seconds * 1000 - time.milliseconds()) {
-    // oxlint-disable-next-line no-await-in-loop -- one look after the other
     if (await Promise.race([resolved, setTimeout(left + 1, false)])) return true
   }
   return false

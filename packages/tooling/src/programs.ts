@@ -152,7 +152,6 @@ async function provide(row: ProgramTable[number], root: string, apt: Apt | undef
     async make(files) {
       if (apt === undefined) throw new Error('not in the cache')
       const archives = (await apt.downloadClosure(packages)).filter((path) => !HOST.test(basename(path)))
-      // oxlint-disable-next-line no-await-in-loop -- packages may have the same folders
       for (const path of archives) await unpackPackage(path, files)
       await addWrappers(files, row)
       return { archives: archives.map((path) => basename(path)) }
@@ -200,7 +199,6 @@ async function addWrappers(files: string, { programs, overlaid = false }: Progra
       ? `${OVERLAY} "/${target}" "$@"`
       : `LD_LIBRARY_PATH=${[...libraries].map((path) => `"$here/${path}"`).join(':')} exec "$here/${target}" "$@"`
     const text = `#!/bin/sh\nhere=$(dirname "$(dirname "$(readlink -f "$0")")")\n${run}\n`
-    // oxlint-disable-next-line no-await-in-loop -- a handful of small files
     await writeFile(join(files, BIN, program), text, { mode: 0o755 })
   }
 }

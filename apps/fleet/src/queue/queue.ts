@@ -27,7 +27,6 @@ export const embeddedQueue = (concurrency: number, make: MakeAttempt): JobQueue 
         if (signal.aborted) return
         for (let attempt = 1; attempt <= 1 + job.retries; attempt++) {
           listener.started(job)
-          // oxlint-disable-next-line no-await-in-loop -- an attempt follows the one before
           const end = await make(job, attempt, signal)
           listener.ended(job, end)
           if (end.outcome === 'passed' || signal.aborted) break

@@ -157,7 +157,6 @@ async function collectAll(
         await setTimeout(pause, undefined, { signal: asked.signal })
         const began = performance.now()
         for (const id of open.keys()) {
-          // oxlint-disable-next-line no-await-in-loop -- one request at a time
           await collect(id).catch(() => undefined)
           if (asked.signal.aborted) return
         }
@@ -182,7 +181,6 @@ async function collectAll(
 /** Takes back jobs that no worker has begun. */
 async function withdraw(server: QueueServer<Payload>, ids: readonly string[]): Promise<void> {
   const queue = server.queue()
-  // oxlint-disable-next-line no-await-in-loop -- one connection
   for (const id of ids) await queue.remove(id).catch(() => undefined)
   await queue.close()
 }

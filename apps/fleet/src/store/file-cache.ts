@@ -62,7 +62,6 @@ export class FileCache {
     const oldest = found.filter(({ mtimeMs }) => mtimeMs < Date.now() - KEPT_MS).sort((a, b) => a.mtimeMs - b.mtimeMs)
     for (const { path, size } of oldest) {
       if (sum <= this.#mostBytes) return
-      // oxlint-disable-next-line no-await-in-loop -- no more than needed
       await rm(path, { force: true })
       sum -= size
     }

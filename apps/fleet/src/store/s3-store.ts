@@ -76,7 +76,6 @@ export class S3Store implements ArtefactStore {
       for (let at = 0, number = 1; at < bytes; at += this.#partBytes, number++) {
         const part = file.slice(at, at + this.#partBytes)
         const hash = createHash('sha256')
-        // oxlint-disable-next-line no-await-in-loop -- no more than one part at a time
         for await (const chunk of part.stream()) {
           hash.update(chunk)
           whole.update(chunk)

@@ -47,7 +47,6 @@ export async function runStoredJob(
     const args = [...job.args]
     // In reverse order: a new name shifts the rest of its argument.
     for (const [i, input] of [...inputs.entries()].sort(([, a], [, b]) => b.at - a.at)) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other, as they are large
       const name = await placed(input, `${i}`, folder, cache)
       const text = args[input.arg] ?? ''
       args[input.arg] = text.slice(0, input.at) + name + text.slice(input.at + input.name.length)

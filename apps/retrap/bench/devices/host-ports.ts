@@ -8,7 +8,6 @@ const CHUNK = new Uint8Array(64 << 10)
 /** Sends so many bytes, then closes. */
 async function sendAll(socket: Socket, bytes: number): Promise<void> {
   for (let left = bytes; left > 0; left -= CHUNK.length) {
-    // oxlint-disable-next-line no-await-in-loop -- the socket says when it takes more
     if (!socket.write(CHUNK.subarray(0, left))) await once(socket, 'drain')
   }
   socket.end()

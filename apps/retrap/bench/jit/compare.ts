@@ -27,7 +27,6 @@ export async function compareEmulators<Peer extends keyof typeof TITLES>(
   const runs = new Map<Peer | 'retrap', Run[]>()
   for (let round = 0; round < rounds; round++) {
     for (const peer of ['retrap' as const, ...peers]) {
-      // oxlint-disable-next-line no-await-in-loop -- in turns, never beside each other
       runs.set(peer, [...(runs.get(peer) ?? []), await measure(peer)])
     }
   }

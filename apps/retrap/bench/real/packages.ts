@@ -48,7 +48,6 @@ function nameOf(image: ImageName): string {
 async function fill(apt: Apt, image: ImageName, files: string): Promise<object> {
   console.error(`fetching, once: ${IMAGES[image].join(', ')} and what they depend on`)
   const archives = await apt.downloadClosure(IMAGES[image])
-  // oxlint-disable-next-line no-await-in-loop -- packages may have the same folders
   for (const archive of archives) await unpackPackage(archive, files)
   const unused = globSync(UNUSED, { cwd: files })
   await Promise.all(unused.map((path) => rm(join(files, path), { recursive: true, force: true })))

@@ -45,7 +45,6 @@ export class OutputWatch {
   async drained(signal: AbortSignal, milliseconds: number): Promise<void> {
     const started = performance.now()
     while (this.pendingBytes > DRAINED_BYTES && !signal.aborted && performance.now() - started < milliseconds) {
-      // oxlint-disable-next-line no-await-in-loop -- a look at the streams, again and again
       await setTimeout(LOOK_MS)
     }
   }

@@ -59,7 +59,6 @@ export class GuestFiles {
         if (at.length > 1) at.pop()
         continue
       }
-      // oxlint-disable-next-line no-await-in-loop -- one below the other
       const next = await this.#step(at.at(-1)!, name)
       if (next === undefined) return undefined
       if ((next.stat.mode & KIND) !== LINK) {

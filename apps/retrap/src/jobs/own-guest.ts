@@ -94,11 +94,9 @@ async function copyImage(medium: BlockBackend, disk: Disk): Promise<void> {
   const { bytes } = medium.properties
   for (let at = 0; at < bytes; at += PIECE_BYTES) {
     const piece = new Uint8Array(Math.min(PIECE_BYTES, bytes - at))
-    // oxlint-disable-next-line no-await-in-loop -- an image may be larger than memory
     await medium.read(at, piece)
     for (let begin = 0; begin < piece.length; begin += PAGE_BYTES) {
       const page = piece.subarray(begin, begin + PAGE_BYTES)
-      // oxlint-disable-next-line no-await-in-loop -- as above
       if (page.some((byte) => byte !== 0)) await disk.write(at + begin, page)
     }
   }

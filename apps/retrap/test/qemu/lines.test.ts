@@ -392,7 +392,6 @@ test.runIf(qemu)(
     let refused = 0
     const check = async (): Promise<void> => {
       for (let line = lines.pop(); line !== undefined; line = lines.pop()) {
-        // oxlint-disable-next-line no-await-in-loop -- a few processes at a time
         if (await taken(line)) continue
         refused++
         const { options, complaints } = translateLine(['qemu-system-x86_64', ...line], false)

@@ -150,9 +150,7 @@ export async function run(
     await cluster.begin({ number: 0, faults })
     const ready = cluster.now
     for (const [i, stop] of stops.entries()) {
-      // oxlint-disable-next-line no-await-in-loop -- one after another
       await cluster.goOn(ready + stop)
-      // oxlint-disable-next-line no-await-in-loop -- as above
       if (((way.forks >> (i + 1)) & 1) !== 0) begun.push((cluster = await cluster.fork({ onEvent })))
     }
     await cluster.goOn()

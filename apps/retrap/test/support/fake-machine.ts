@@ -162,14 +162,11 @@ export class FakeHost implements SessionHost {
         signal?.addEventListener('abort', () => resolve({ reason: 'stopped' }))
         const timer = timeoutMs === undefined ? undefined : setTimeout(() => resolve({ reason: 'timeout' }), timeoutMs)
         for (;;) {
-          // oxlint-disable-next-line no-await-in-loop -- one boot after the other
           const exit = await Promise.race([this.#program(guest, ++this.#boots), stopped])
           const goesOn = exit.reason === 'reset' && options.onReset !== undefined
           if (!goesOn) clearTimeout(timer)
           if (!goesOn) return exit
-          // oxlint-disable-next-line no-await-in-loop -- as above
           await options.onReset()
-          // oxlint-disable-next-line no-await-in-loop -- as above
           await new Promise((resolve) => setImmediate(resolve))
           if (signal?.aborted === true) return stopped
         }

@@ -108,7 +108,6 @@ const echoes = (page: Page): Promise<number[]> =>
     const found: number[] = []
     for (let i = 0; i < count; i++) {
       const began = performance.now()
-      // oxlint-disable-next-line no-await-in-loop -- one key after the other
       await new Promise<void>((resolve) => {
         const stop = machine.on('serial', () => {
           stop()
@@ -141,7 +140,6 @@ export async function measureMachines(browser: Browser): Promise<void> {
     const [page, plainPage] = [await open(isolated.origin), await open(plain.origin)]
     const v86Page = await open(`${isolated.origin}/v86.html`)
     for (let round = 0; round < ROUNDS; round++) {
-      // oxlint-disable-next-line no-await-in-loop -- in turns: the host's other work is the same for all
       best.node = Math.max(best.node, await speedInNode())
       best.page = Math.max(best.page, await speedInPage(page))
       best.plain = Math.max(best.plain, await speedInPage(plainPage))

@@ -68,7 +68,6 @@ export async function readOn(machine: Machine, listing: Listing, pages: number):
   const rows = [...listing.rows]
   let { end, isWhole } = listing
   for (let page = 0; page < pages && !isWhole; page++) {
-    // oxlint-disable-next-line no-await-in-loop -- where a page begins is known when the one before is decoded
     const bytes = await machine.debugger.readMemory({ address: end, length: PAGE_BYTES }).catch(() => new Uint8Array())
     isWhole = bytes.length < PAGE_BYTES
     for (const { status, text, length } of decode({ bytes, mode, address: end })) {

@@ -9,7 +9,6 @@ export async function playRun(debug: PageDebugger, history: RunHistory, isOver: 
   const axis = axisOf(history)
   let { instruction, now, isLive } = await debug.position()
   for (let ms = axis.msOf(instruction); !isLive && !isOver();) {
-    // oxlint-disable-next-line no-await-in-loop -- at the guest's pace
     await new Promise((resolve) => setTimeout(resolve, PIECE_MS))
     ms += PIECE_MS
     const to = ms >= axis.endMs ? now : Math.min(now, axis.instructionAt(ms))

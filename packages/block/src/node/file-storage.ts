@@ -115,7 +115,6 @@ export class FileStorage implements BlockStorage {
   /** Fills `into`. */
   async read(offset: number, into: Uint8Array): Promise<void> {
     for (let done = 0; done < into.length;) {
-      // oxlint-disable-next-line no-await-in-loop -- the rest of a short read
       const bytesRead = await this.#move('read', into, done, offset + done)
       if (bytesRead === 0) throw endsBefore(offset + into.length)
       done += bytesRead
@@ -125,7 +124,6 @@ export class FileStorage implements BlockStorage {
   /** Writes `from`. */
   async write(offset: number, from: Uint8Array): Promise<void> {
     for (let done = 0; done < from.length;) {
-      // oxlint-disable-next-line no-await-in-loop -- the rest of a short write
       const bytesWritten = await this.#move('write', from, done, offset + done)
       if (bytesWritten === 0) throw noRoom()
       done += bytesWritten

@@ -26,7 +26,6 @@ export class DiskReader {
   /** Fills `into`. */
   async read(offset: number, into: Uint8Array): Promise<void> {
     for (let done = 0; done < into.length;) {
-      // oxlint-disable-next-line no-await-in-loop -- in order, so that one request has one read below at a time
       const extent = await this.#metadata.extent(offset + done, into.length - done)
       await this.#readExtent(extent, offset + done, into.subarray(done, done + extent.bytes))
       done += extent.bytes
@@ -60,7 +59,6 @@ export class DiskReader {
     const held = Math.max(0, Math.min(into.length, bytes - offset))
     into.fill(0, held)
     for (let done = 0; done < held; done += maximumBytes) {
-      // oxlint-disable-next-line no-await-in-loop -- in pieces that it takes
       await this.#backing.read(offset + done, into.subarray(done, Math.min(held, done + maximumBytes)))
     }
   }

@@ -54,7 +54,6 @@ export class DiskWriter {
     for (let done = 0; done < from.length;) {
       const at = offset + done
       const part = from.subarray(done)
-      // oxlint-disable-next-line no-await-in-loop -- in the order of the disk
       const written = await this.#writeInPlace(at, part)
       done += written > 0 ? written : await this.#writeElsewhere(at, part)
     }
@@ -201,7 +200,6 @@ export class DiskWriter {
     const end = offset + bytes
     const lastWhole = end === this.#bytes ? Math.ceil(end / size) : Math.floor(end / size)
     for (let at = offset; at < end;) {
-      // oxlint-disable-next-line no-await-in-loop -- in the order of the disk
       const extent = await this.#metadata.extent(at, end - at)
       if (act.skips(extent.kind)) {
         // A hole in a large disk is nearly all of it.
@@ -215,7 +213,6 @@ export class DiskWriter {
       const length = Math.min(end, (index + count) * size) - at
       if (isWhole) {
         for (let done = 0; done < count;) {
-          // oxlint-disable-next-line no-await-in-loop -- in the order of the disk
           done += await act.whole!({ index: index + done, count: count - done })
         }
       } else await act.part?.(at, length)
@@ -244,7 +241,6 @@ export class DiskWriter {
     const entries = this.#clusterBytes / ENTRY_BYTES
     const most = Math.min(wanted.count, entries - (wanted.index % entries))
     const { held } = this.#locks
-    // oxlint-disable-next-line no-await-in-loop -- another one may have taken it meanwhile
     while (held.has(wanted.index)) await held.get(wanted.index)
     const taken = this.#locks.take(wanted.index, most)
     try {

@@ -230,7 +230,6 @@ export class Metadata {
       if (offset === 0 || offset % this.header.clusterBytes !== 0 || offset >= this.#storage.bytes) continue
       if (seen.has(offset)) continue
       seen.add(offset)
-      // oxlint-disable-next-line no-await-in-loop -- one table after the other
       await this.change(async () => {
         if (await this.#correctEntry(this.#l1View, at, offset)) this.#l1Changed(at)
         const table = await this.#l2.load(offset)
@@ -238,7 +237,6 @@ export class Metadata {
           const hi = table.view.getUint32(entry)
           const host = (hi & COMPRESSED) === 0 ? offsetOf(hi, table.view.getUint32(entry + 4)) : 0
           if (host === 0 || host % this.header.clusterBytes !== 0) continue
-          // oxlint-disable-next-line no-await-in-loop -- a block of counts may have to be loaded
           if (await this.#correctEntry(table.view, entry, host)) this.#l2.change(table, entry, entry + ENTRY_BYTES)
         }
       })
@@ -311,7 +309,6 @@ export class Metadata {
       if (stamp >= oldest) continue
       for (let i = 0; i < clusters; i++) {
         const cluster = offset + i * this.header.clusterBytes
-        // oxlint-disable-next-line no-await-in-loop -- a block of counts may have to be loaded
         await refcounts.add(cluster, -1)
         this.#l2.drop(cluster)
       }

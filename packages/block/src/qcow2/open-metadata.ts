@@ -91,7 +91,6 @@ async function repairCounts(
   const countOf = (cluster: number, present: number): number =>
     what === 'leaks' ? Math.min(present, references.get(cluster)) : references.get(cluster)
   for (let index = 0; index < blocks; index++) {
-    // oxlint-disable-next-line no-await-in-loop -- a block may have to be loaded
     await metadata.change(() => refcounts.recount(index, countOf))
   }
   if (what === 'all') {

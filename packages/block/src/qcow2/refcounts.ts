@@ -163,7 +163,6 @@ export class Refcounts {
   async allocate(most: number): Promise<Allocation> {
     for (let cluster = this.#cursor; ;) {
       const index = Math.floor(cluster / this.#blockEntries)
-      // oxlint-disable-next-line no-await-in-loop -- the search goes on where the last block ended
       const existing = await this.#block(index)
       while (existing === null && this.#isReserved(cluster * this.#clusterBytes)) cluster++
       const block = existing ?? (await this.#addBlock(Math.floor(cluster / this.#blockEntries), cluster))
@@ -287,7 +286,6 @@ export class Refcounts {
     const sectors = this.#replaced === null ? [...this.#dirtySectors] : []
     for (const sector of sectors) {
       const bytes = this.#table.subarray(sector * 512, (sector + 1) * 512)
-      // oxlint-disable-next-line no-await-in-loop -- a host file gets one piece after the other
       await this.#storage.write(this.#tableOffset + sector * 512, bytes)
     }
     return () => {

@@ -41,7 +41,6 @@ export async function readSnapshots(storage: BlockStorage, header: Qcow2Header):
     if (at - header.snapshotsOffset > MAXIMUM_TABLE_BYTES) throw damaged('the place')
     if (at + FIXED_BYTES > storage.bytes) throw damaged('the entry')
     const fixed = new Uint8Array(FIXED_BYTES)
-    // oxlint-disable-next-line no-await-in-loop -- an entry says where the next one is
     await storage.read(at, fixed)
     const view = viewOf(fixed)
     const idBytes = view.getUint16(12)

@@ -138,7 +138,6 @@ export class TableCache {
     for (const { offset, bytes, from, to } of tables) {
       const first = Math.floor(from / SECTOR) * SECTOR
       const last = Math.ceil(to / SECTOR) * SECTOR
-      // oxlint-disable-next-line no-await-in-loop -- a host file gets one piece after the other
       await this.#storage.write(offset + first, bytes.subarray(first, last))
     }
     return tables

@@ -9,7 +9,6 @@ export function serveGuests(port: ThreadPort, host: ClusterHost): void {
   port.onMessage((message) => {
     queue = queue.then(async () => {
       const replies: Reply[] = []
-      // oxlint-disable-next-line no-await-in-loop -- in their order
       for (const request of message as readonly Request[]) replies.push(await server.answer(request))
       port.post(replies)
     })
@@ -38,7 +37,6 @@ class GuestServer {
       let text: string | undefined
       let of = id
       for (const call of calls) {
-        // oxlint-disable-next-line no-await-in-loop -- in their order
         text = await this.#do(id, call)
         if (call.do === 'fork') of = call.clone
       }

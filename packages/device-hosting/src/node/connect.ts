@@ -94,7 +94,6 @@ export async function connectDiscovered(
   const reasons: string[] = []
   for (const { host, port, fingerprint } of (await directory.find(waitMs)).slice(0, MOST_TRIED)) {
     try {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       return await connect(dispatch, platform, { ...options, address: { host, port } }, { peer, fingerprint })
     } catch (error) {
       const isOfServer =

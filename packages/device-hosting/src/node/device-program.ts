@@ -137,10 +137,8 @@ function keepConnected(
     end.disconnected()
     const last = performance.now() + reconnectMs
     while (end.resumable && performance.now() < last) {
-      // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
       const socket = await dial(options).catch(() => null)
       if (socket !== null) return carry(end, socket, options, (reason) => void gone(reason))
-      // oxlint-disable-next-line no-await-in-loop
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
     }
     end.disconnected(new IoreqError('ERR_DEVICE', why))

@@ -122,7 +122,6 @@ function interruptAfter(ms: number): () => void {
 export async function attachModules(server: DeviceServer, urls: readonly string[]): Promise<void> {
   for (const model of await importModels(urls)) server.attach(model)
   for (const url of urls) {
-    // oxlint-disable-next-line no-await-in-loop -- it is there already
     const { pluggable = {} } = (await import(url)) as { readonly pluggable?: Record<string, () => DeviceModel> }
     for (const [name, make] of Object.entries(pluggable)) server.offer(name, make)
   }

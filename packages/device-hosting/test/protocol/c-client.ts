@@ -85,7 +85,6 @@ export async function serve(
   let found: RegExpExecArray | null = null
   while ((found = /listen(?:s|ing) on (\S+)\n/.exec(server.errors())) === null) {
     if (server.child.exitCode !== null) throw new Error(server.errors())
-    // oxlint-disable-next-line no-await-in-loop -- its words come one after another
     await Promise.race([once(server.child.stderr!, 'data'), server.exited()])
   }
   const [kind, host, port] = found[1]!.split(':')

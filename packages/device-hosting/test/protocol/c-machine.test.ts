@@ -91,7 +91,6 @@ describe.skipIf(!compiles)(`machines with devices in C${skipNote(compiles, 'gcc 
         [16, 5000],
         [20, 1],
       ] as const)
-        // oxlint-disable-next-line no-await-in-loop -- as a driver writes
         await access(machine, out(mmio(BAR + offset), value))
       machine.clock.time = Number(machine.clock.time) + 5000
       machine.timers.expire()

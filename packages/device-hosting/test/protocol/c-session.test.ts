@@ -273,16 +273,14 @@ describe.skipIf(!compiles)(`sessions in C${skipNote(compiles, 'gcc is not instal
       calls.push(session.access({ kind: 'write', offset: 32, value: word(70_000), ...call }))
       // It breaks before, within and behind the frames of either side; the old one may seem to be there still.
       for (let breaks = below(3); breaks > 0; breaks--) {
-        // oxlint-disable-next-line no-await-in-loop -- at any place of the loop's turns
         for (let turns = below(12); turns > 0; turns--) await new Promise((resolve) => setImmediate(resolve))
         session.disconnected()
         const old = socket!
         if (below(2) === 0) old.destroy()
-        // oxlint-disable-next-line no-await-in-loop -- one after another
         await connect()
         old.destroy()
       }
-      await Promise.all(calls) // oxlint-disable-line no-await-in-loop -- one round after another
+      await Promise.all(calls)
     }
     expect(failed).toEqual([])
     expect(asked).toBe(40 * row.rounds)
@@ -333,11 +331,11 @@ describe.skipIf(!compiles)(`sessions in C${skipNote(compiles, 'gcc is not instal
     client.stream.resume()
     for (const call of calls) {
       for (let at = 0; at < 3 << 20;) {
-        const { bytes } = await client.take('dmaWrite') // oxlint-disable-line no-await-in-loop -- one after another
+        const { bytes } = await client.take('dmaWrite')
         at += bytes.length
       }
-      await client.take('interrupt') // oxlint-disable-line no-await-in-loop -- one after another
-      await client.answered(call) // oxlint-disable-line no-await-in-loop -- one after another
+      await client.take('interrupt')
+      await client.answered(call)
     }
   })
 })

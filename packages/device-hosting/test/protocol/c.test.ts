@@ -91,7 +91,6 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
       [8, 0x2_0000_0000, 8],
       [16, bytes.length, 4],
     ] as const)
-      // oxlint-disable-next-line no-await-in-loop -- as a guest writes
       await client.answered(client.write(offset, value, size))
     const begun = client.write(20, 1, 4, 5000)
     // It is armed before the guest's instruction ends.
@@ -103,7 +102,6 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
     // A read that comes while the timer's call waits is answered behind it.
     const status = client.read(24)
     for (let at = 0; at < bytes.length;) {
-      // oxlint-disable-next-line no-await-in-loop -- frames come one after another
       const { call: of, address, length, device } = await client.take('dmaRead')
       expect([device, address]).toEqual([1, 0x1234_5678 + at])
       client.send({ kind: 'dmaDone', call: of, ok: 1, bytes: bytes.subarray(at, at + length) })
@@ -111,7 +109,6 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
     }
     const written: Uint8Array[] = []
     for (let at = 0; at < bytes.length;) {
-      // oxlint-disable-next-line no-await-in-loop -- frames come one after another
       const { call: of, address, bytes: piece } = await client.take('dmaWrite')
       expect(address).toBe(0x2_0000_0000 + at)
       written.push(piece)
@@ -170,7 +167,7 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
     for (const stale of [1_000_500, 2_000_400]) {
       const call = one.call()
       one.send({ kind: 'timer', call, timer: 1, deadline: word(stale), now: word(2_000_450) })
-      await one.done(call) // oxlint-disable-line no-await-in-loop -- one after another
+      await one.done(call)
     }
     const calls = [one.call(), one.call()] as const
     one.send(
@@ -234,7 +231,6 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
     // Posted memory comes before the interrupt behind it, and its bytes are whole.
     const posted = client.write(32, 600_000)
     for (let at = 0; at < 600_000;) {
-      // oxlint-disable-next-line no-await-in-loop -- frames come one after another
       const { call, address, bytes } = await client.take('dmaWrite')
       expect([call, address, bytes.every((byte) => byte === 0x5a)]).toEqual([0, 0x200000 + at, true])
       at += bytes.length
@@ -269,9 +265,7 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
     ]
     for (const [frame, log] of calls) {
       client.send(frame)
-      // oxlint-disable-next-line no-await-in-loop -- one after another
       if (log !== undefined) expect((await client.take('log')).text).toBe(log)
-      // oxlint-disable-next-line no-await-in-loop -- one after another
       await client.done((frame as { call: number }).call)
     }
     expect(await client.ask(64, { size: 8, now: word(5_000) })).toBe(5_000)
@@ -293,7 +287,7 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
     const waiting = Array.from({ length: 200 }, () => client.read(0))
     client.send({ kind: 'dmaDone', call, ok: 1, bytes: new Uint8Array(length) })
     await client.done(3002)
-    for (const each of waiting) await client.answered(each) // oxlint-disable-line no-await-in-loop -- in their order
+    for (const each of waiting) await client.answered(each)
     const fault = client.write(56, 0)
     expect(await client.take('fault')).toMatchObject({ device: 2, message: 'it is on fire' })
     await client.answered(fault)
@@ -315,7 +309,6 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
       const written: Uint8Array[] = []
       for (let at = 0; at < 2 * memory.length;) {
         const reads = at < memory.length
-        // oxlint-disable-next-line no-await-in-loop -- frames come one after another
         const frame = reads ? await client.take('dmaRead') : await client.take('dmaWrite')
         waiting.push(client.read(0))
         const bytes = 'length' in frame ? memory.subarray(at, at + frame.length) : new Uint8Array(0)
@@ -327,11 +320,9 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
       expect((await client.take('log')).text).toBe(`copied ${memory.length}: 1`)
       await client.answered(begun)
       for (const [i, call] of waiting.entries()) {
-        // oxlint-disable-next-line no-await-in-loop -- in their order
         expect((await client.answered(call)).lo).toBe(i)
       }
     }
-    // oxlint-disable-next-line no-await-in-loop -- two processors
     for (const connect of connections) await one(await connect())
   })
 

@@ -82,7 +82,6 @@ export class FakeServer {
     const { dispatch, request } = this.machine
     let status = dispatch.submit(vcpu, request(fields))
     for (let i = 0; status === STATUS_RETRY && i < 100; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- until it is there
       await turn()
       this.machine.timers.expire()
       status = dispatch.requests.take(vcpu)

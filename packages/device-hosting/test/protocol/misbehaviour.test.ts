@@ -91,7 +91,6 @@ describe('a server that sends as fast as it can', () => {
     let seen = looks
     const isDone = (): boolean => far.got.slice(before).some((frame) => frame.kind === 'dmaDone' && frame.call === 99)
     for (let turns = 0; !isDone() && turns < 100_000; turns++) {
-      // oxlint-disable-next-line no-await-in-loop -- a guest of this thread has its turn here
       await nextTurn()
       most = Math.max(most, looks - seen)
       seen = looks
@@ -125,7 +124,6 @@ test('a server that takes no answers has its frames wait, in bounded memory, and
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   const read = { kind: 'dmaRead', call: 1, device: 1, address: 0, length: LENGTH } as const
   far.say(...Array.from({ length: count }, (_each, i) => ({ ...read, call: i + 1 })))
-  // oxlint-disable-next-line no-await-in-loop -- more turns than it needs
   for (let i = 0; i < 50; i++) await nextTurn()
   const most = (1 << 23) + 4 * LENGTH
   expect(far.writableLength).toBeLessThan(most)
@@ -188,7 +186,6 @@ test.each(ASKED)(
       async () => remote.reset(),
       ...[index.IOREQ_READ, index.IOREQ_WRITE].map((direction) => () => server.access({ ...port, direction })),
     ])
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       if (silent !== 'hello') await isSaid(act())
     said.push(...machine.failures.map(({ cause }) => (cause as Error).message))
     server.devices.close()
@@ -253,7 +250,6 @@ test.each<readonly [Sparse, RegExp]>([
     const server = new FakeServer(makeMachine({ policy: 'detach' }))
     server.welcome()
     server.send(...DEVICE, READY, ...(isEarly ? [frame] : []))
-    // oxlint-disable-next-line no-await-in-loop -- one server after the other
     await server.devices.remote.ready.catch(() => {})
     if (!isEarly) server.send(frame)
     expect(server.of('bye')).toEqual([{ kind: 'bye', why: expect.stringMatching(why) as string }])
@@ -270,7 +266,6 @@ test('a server that says that it goes on, and acknowledges nothing, has little k
   for (let i = 0; i < 40_000 && !server.closed; i += 100) {
     server.received = 0
     server.send(...Array.from({ length: 100 }, () => ({ kind: 'dmaRead', call: 1, device: 1 }) as const))
-    // oxlint-disable-next-line no-await-in-loop -- their answers go out
     await nextTurn()
   }
   expect(String(server.machine.failures[0]?.cause)).toMatch(/has not acknowledged the last 32768 frames/)
@@ -318,7 +313,6 @@ test('a timer that is armed for the past within its own call lets the guest’s 
     expect(timers.nextDeadlineNs).toBe(i === 0 ? 0 : 5_000_000 + i * 1000)
     clock.time = Math.max(clock.now(), timers.nextDeadlineNs)
     timers.expire()
-    // oxlint-disable-next-line no-await-in-loop -- the call has its answer
     await server.devices.remote.settle()
   }
   expect(server.of('timer').length).toBe(10)

@@ -37,7 +37,6 @@ async function guestOf(connect: (machine: ReturnType<typeof makeMachine>) => Pro
   const access = async (fields: Partial<IoRequest>): Promise<number> => {
     let status = dispatch.submit(0, request({ count: 1, direction: index.IOREQ_WRITE, ...fields }))
     while (status === index.STATUS_RETRY) {
-      // oxlint-disable-next-line no-await-in-loop
       await turn()
       status = dispatch.requests.take(0)
     }
@@ -54,7 +53,6 @@ async function guestOf(connect: (machine: ReturnType<typeof makeMachine>) => Pro
   const until = async (time: number, holds: () => boolean): Promise<void> => {
     clock.time = time
     for (const end = performance.now() + 20_000; !holds() && performance.now() < end;) {
-      // oxlint-disable-next-line no-await-in-loop
       await turn()
     }
     expect(holds()).toBe(true)

@@ -109,7 +109,6 @@ export class RawClient {
   /** All frames up to one of this kind, which is the last of them. */
   async through(kind: FrameKind): Promise<ProtocolFrame[]> {
     const frames: ProtocolFrame[] = []
-    // oxlint-disable-next-line no-await-in-loop -- in order
     while (frames.at(-1)?.kind !== kind) frames.push(await this.next())
     return frames
   }
@@ -129,7 +128,6 @@ export class RawClient {
     const end = performance.now() + PATIENCE_MS / 2
     while (!holds()) {
       if (performance.now() > end) throw new Error(`${awaited} has not come`)
-      // oxlint-disable-next-line no-await-in-loop
       await new Promise<void>((resolve) => {
         const timer = setTimeout(() => resolve(), 1000)
         this.#wake = () => {
@@ -207,11 +205,9 @@ export async function startListening(
     })
   const connect = async (): Promise<RawClient> => {
     for (const end = performance.now() + PATIENCE_MS / 2; performance.now() < end;) {
-      // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
       const client = await dial()
       if (client !== null) return client
       if (server.child.exitCode !== null) break
-      // oxlint-disable-next-line no-await-in-loop
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
     throw new Error(`nobody listens at ${address.path}: ${server.errors()}`)
@@ -226,7 +222,6 @@ export async function endServers(): Promise<void> {
     if (child.exitCode !== null || child.signalCode !== null) continue
     const exited = once(child, 'exit')
     child.kill('SIGKILL')
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await exited
   }
   started.clear()

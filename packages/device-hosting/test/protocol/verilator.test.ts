@@ -55,7 +55,6 @@ async function start(options = '') {
     const { dispatch, request } = machine
     let status = dispatch.submit(0, request({ type, addressLo, direction, size, dataLo }))
     while (status === STATUS_RETRY) {
-      // oxlint-disable-next-line no-await-in-loop -- until the answer is there
       await turn()
       status = dispatch.requests.take(0)
     }
@@ -114,7 +113,6 @@ test.skipIf(!hasVerilator)(
     // The write is taken in cycle 100,001, and counting begins with the next.
     const counted = (ns: number): number => Math.floor(ns / 10) - 100_001
     for (const ns of [1_000_500, 1_000_529, 1_000_559, 1_234_567, 3_000_000]) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await at(ns)
       expect([ns, await read(COUNT)]).toEqual([ns, counted(ns)])
     }
@@ -153,9 +151,7 @@ test.skipIf(!hasVerilator)(`an interrupt of a design without a promise is at mos
   machine.clock.time = 1000
   await write(ALARM, 1000)
   await write(CONTROL, 1)
-  for (let ns = 1000; ns <= 12_000 && machine.events.length === 0; ns += 10)
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
-    await at(ns)
+  for (let ns = 1000; ns <= 12_000 && machine.events.length === 0; ns += 10) await at(ns)
   const came = Number(machine.clock.time)
   expect(machine.events).toEqual(['irq5=1'])
   expect(came).toBeGreaterThanOrEqual(11_030)
@@ -217,7 +213,6 @@ test.skipIf(!hasVerilator)(`the design’s trace has the guest’s clock, and sk
   await write(CONTROL, 0)
   await at(6_000_000)
   started[0]?.close()
-  // oxlint-disable-next-line no-await-in-loop -- until the program has ended, which writes what is left
   while (!/ cycles, /.test(output())) await turn()
   const text = readFileSync(file, 'utf8')
   const [, awake = ''] = /\$var wire\s+1 (\S+) awake \$end/.exec(text) ?? []

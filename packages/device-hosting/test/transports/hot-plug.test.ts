@@ -78,7 +78,6 @@ describe.each(KINDS)('a card in a slot, %s', { timeout: 60_000 }, (_name, start)
     const access = async (fields: object, vcpu = 0): Promise<number> => {
       let status = dispatch.submit(vcpu, { ...createIoRequest(), count: 1, size: 4, ...fields })
       while (status === index.STATUS_RETRY) {
-        // oxlint-disable-next-line no-await-in-loop -- until the answer has come
         await new Promise((resolve) => void setTimeout(resolve, 1))
         status = dispatch.requests.take(vcpu)
       }

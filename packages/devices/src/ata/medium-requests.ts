@@ -121,7 +121,6 @@ export async function performOn(
       // Check between two parts, because only the present one is notified.
       if (signal.aborted) return 'ERR_CANCELLED'
       const part = bytes.subarray(at, at + most)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other: a failure is at the first sector that is not moved
       if (kind === 'read') await medium.read(offset + at, part, { signal })
       else await medium.write(offset + at, part, { signal, durable })
     }

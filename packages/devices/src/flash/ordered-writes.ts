@@ -64,7 +64,6 @@ export class OrderedWrites {
     try {
       for (let write = this.#waiting[0]; write !== undefined; write = this.#waiting[0]) {
         write.begun = true
-        // oxlint-disable-next-line no-await-in-loop -- a reader after a power failure relies on the order
         await this.#medium.write(write.offset, write.bytes)
         this.#waiting.shift()
       }
@@ -80,7 +79,6 @@ export class OrderedWrites {
 
   /** Settles when the medium has all changes, or has failed. */
   async settled(): Promise<void> {
-    // oxlint-disable-next-line no-await-in-loop -- changes made meanwhile are waited for too
     while (this.#running !== null) await this.#running
   }
 }

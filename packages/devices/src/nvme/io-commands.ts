@@ -187,7 +187,6 @@ async function request(job: NvmeJob, medium: BlockBackend, signal: CancelSignal)
       if (signal.aborted) return false
       const length = Math.min(most, bytes - at)
       const part = data.subarray(at, at + length)
-      /* oxlint-disable no-await-in-loop -- one after the other: each has the largest size that the medium takes */
       if (kind === 'read') await medium.read(offset + at, part, { signal })
       else if (kind === 'write') await medium.write(offset + at, part, { signal, durable })
       else if (kind === 'zeroes') await medium.writeZeroes(offset + at, length, { signal, durable })
@@ -197,7 +196,6 @@ async function request(job: NvmeJob, medium: BlockBackend, signal: CancelSignal)
         await medium.read(offset + at, found, { signal })
         isEqual &&= found.every((byte, i) => byte === part[i])
       }
-      /* oxlint-enable no-await-in-loop */
     }
   }
   return isEqual

@@ -237,7 +237,6 @@ export class Nvme extends Stateful implements DeviceModel {
 
   /** Waits until the host is busy with nothing of before, and ends a reset. */
   async #endReset(): Promise<void> {
-    // oxlint-disable-next-line no-await-in-loop -- the end of one lets the next one begin
     while (this.#requests.busy && this.#queues.completions.size === 0) await this.#requests.ended()
     this.#disabled()
   }

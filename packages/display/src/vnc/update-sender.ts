@@ -235,9 +235,7 @@ export class UpdateSender {
       if (this.#closed) return
       const out = new ByteWriter(16 + 4 * area.width * area.height)
       out.u16(area.x).u16(area.y).u16(area.width).u16(area.height).u32(encoding)
-      // oxlint-disable-next-line no-await-in-loop -- one stream, in order
       await write(out, area)
-      // oxlint-disable-next-line no-await-in-loop -- the client takes one rectangle after the other
       await this.#send(out)
     }
   }

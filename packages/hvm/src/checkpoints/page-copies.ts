@@ -135,7 +135,6 @@ export class PageCopies {
       for (let i = 0; i < frames; i++) {
         if (state[first + i] === Frame.UNKNOWN) {
           state[first + i] = isZero(u32, (mfn + i) * WORDS) ? Frame.PASSED : Frame.KEPT
-          // oxlint-disable-next-line no-await-in-loop -- the guest runs in between
           if (++looked % FRAMES_A_TURN === 0) await turn()
         }
         if (state[first + i] !== Frame.PASSED) count++
@@ -157,7 +156,6 @@ export class PageCopies {
         this.#copies.delete(first + i)
         // From now on it may be written.
         state[first + i] = Frame.PASSED
-        // oxlint-disable-next-line no-await-in-loop -- the guest runs in between
         if (++at % COPIES_A_TURN === 0) await turn()
       }
     }

@@ -142,10 +142,8 @@ export class PostCopyPages {
    */
   async finish(turn: () => Promise<void>): Promise<void> {
     for (const block of [...this.#blocks.values()]) {
-      // oxlint-disable-next-line no-await-in-loop -- the guest runs in between
       await turn()
       // The guest may have needed the block meanwhile. An error of fetching ahead shows when the block is brought.
-      // oxlint-disable-next-line no-await-in-loop -- in order, while the guest runs
       if (!block.filled && block.end > block.first) await this.#source?.ready?.(block.first, block.end).catch(() => {})
       if (this.#blocks.has(block.gfn / this.#frames) && !this.#tryToBring(block, null)) return
     }

@@ -190,7 +190,6 @@ export class MachineDebugger {
   async #handle(handlers: readonly StopHandler[], stop: MachineStop): Promise<void> {
     let stays = false
     try {
-      // oxlint-disable-next-line no-await-in-loop -- in the order in which they were set
       for (const handler of handlers) stays = (await handler(stop)) === 'stay' || stays
     } catch (error) {
       this.#rejectNext(error)

@@ -33,7 +33,6 @@ export async function loadFlash(list: readonly MachineFlash[], largest: number =
       const contents = new Uint8Array(medium.properties.bytes)
       const { maximumBytes } = medium.properties
       for (let at = 0; at < contents.length; at += maximumBytes) {
-        // oxlint-disable-next-line no-await-in-loop -- a medium takes this much at once
         await medium.read(at, contents.subarray(at, at + maximumBytes))
       }
       return contents

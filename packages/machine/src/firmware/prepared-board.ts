@@ -47,7 +47,6 @@ export async function placePciFunctions(domain: X86Domain, board: AcpiBoard): Pr
     domain.writePort(await at(device, fn, register), size, value)
 
   const place = async (device: number, fn: number): Promise<void> => {
-    /* oxlint-disable no-await-in-loop -- one after the other: there is one address register */
     let decodes = 0
     for (let bar = FIRST_BAR; bar <= LAST_BAR; bar += 4) {
       await write(device, fn, bar, 4, 0xffff_ffff)

@@ -215,7 +215,6 @@ export class MachineLife {
   async startServers(starts: readonly StartDeviceServer[]): Promise<void> {
     const { dispatch, platform, clock } = this.#domain
     for (const start of starts) {
-      // oxlint-disable-next-line no-await-in-loop -- models are attached in the order of the options
       const server = await start(dispatch, platform, !clock.deterministic)
       this.#domain.addServer(server)
       this.ready.push(server.remote.ready)

@@ -222,7 +222,6 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
     const servers = { ...devices.servers }
     const unknown: string[] = []
     for (const models of this.gate.models) {
-      // oxlint-disable-next-line no-await-in-loop -- few, and each has the deadline for itself
       const state = await models.saved(deadlineMs)
       if (state === null) unknown.push(models.name)
       else if (models.isLocal) local = joined(local, state)

@@ -90,7 +90,6 @@ export async function instantOf(
   let high = stored.length
   while (low < high) {
     const middle = Math.ceil((low + high) / 2)
-    // oxlint-disable-next-line no-await-in-loop -- one machine
     await replay.makeNear(places[middle] ?? begin)
     if (replay.now() <= ns - EARLIER_NS) low = middle
     else high = middle - 1

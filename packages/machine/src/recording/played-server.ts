@@ -89,7 +89,6 @@ class PlayedServer extends ModelsGate {
   async #play(): Promise<void> {
     this.#isPlaying = true
     try {
-      // oxlint-disable-next-line no-await-in-loop -- each in its turn
       while (this.isAwaited) await this.gate.noted(this.party, (data) => this.#take(data))
     } catch {
       // There is no machine without its models. Otherwise the gate ends the replay, in a machine that waits for nothing.

@@ -85,11 +85,9 @@ export class RecordedPlugs {
     for (const saved of gate.saved as readonly ({ readonly slot?: PortState } | null)[]) {
       if (saved?.slot === undefined) continue
       const { port, had, isEmpty, device } = saved.slot
-      // oxlint-disable no-await-in-loop -- in the order in which they came
       if (devices.isOccupied(port) && (isEmpty || device !== undefined)) await devices.unplug(port, { force: true })
       if (isEmpty || device === undefined) this.#changes(port, this.#party(saved.slot))
       else (await this.#prepared(saved.slot))()
-      // oxlint-enable no-await-in-loop
       this.#changed.get(port)!.had = had
     }
   }

@@ -241,7 +241,6 @@ export class ReplayDebugger<M extends TravelledMachine = Pc> {
     // Keeps the present place, so that an aborted search can return here.
     await machine.keep()
     for (let before = now; before > machine.begin;) {
-      // oxlint-disable-next-line no-await-in-loop -- from the last checkpoint on, backwards
       await machine.makeNear(before - 1)
       const { instructions: first } = machine
       let hits: Hit[] = []

@@ -188,7 +188,6 @@ export class ReplayGate extends InputGate implements LoggedGate {
           if (this.#awaitsFile) super.waits()
         })
       }
-      // oxlint-disable-next-line no-await-in-loop -- piece after piece
       await this.#load()
     }
   }

@@ -278,7 +278,6 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
       const left = goal.instructions - this.instructions
       if (left <= LONG_WAY) return this.#goOn(goal, options)
       const nearer = this.#way.goalOf(goal.instructions - Math.floor(left * LAST_PART))
-      // oxlint-disable-next-line no-await-in-loop -- nearer and nearer
       const exit = await this.#goOn(nearer, options)
       if (exit.reason !== 'arrived') return exit
       await this.#near.take(this.#past.current!)

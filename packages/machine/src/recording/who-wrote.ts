@@ -59,7 +59,6 @@ export async function findWriter(
   let until = past.now
   for (let at = boundaries.length - 1; at >= -1; at--) {
     const from = boundaries[at]
-    // oxlint-disable-next-line no-await-in-loop -- from the present backwards
     if (await mayHaveWritten(past, from?.instructions ?? -1, until.instructions, gfns)) {
       const found = await searchInterval(search, from, until)
       if (found !== undefined) return found

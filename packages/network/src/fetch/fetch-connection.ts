@@ -262,7 +262,6 @@ export class FetchConnection implements TcpSocket {
   async #stream(body: NonNullable<FetchedResponse['body']>, inChunks: boolean): Promise<void> {
     const reader = body.getReader()
     for (;;) {
-      // oxlint-disable-next-line no-await-in-loop -- the guest takes it in order
       await this.#room?.promise
       const { done, value } = await reader.read()
       if (done || this.#over) return

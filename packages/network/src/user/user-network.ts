@@ -96,7 +96,6 @@ export class UserNetwork extends QueuedNetwork {
     const network = new UserNetwork(options, userAddresses(options))
     try {
       for (const forward of options.hostForwards ?? []) {
-        // oxlint-disable-next-line no-await-in-loop -- in order: listeners that are open are closed where one fails
         network.#listeners.push(await network.#forward(forward))
       }
     } catch (error) {

@@ -120,7 +120,6 @@ export class RegistryClient {
     for (let [all, failed] = [1, 0]; ; all++) {
       const before = came()
       try {
-        // oxlint-disable-next-line no-await-in-loop -- one try after another
         return await act()
       } catch (error) {
         failed = came() > before ? 0 : failed + 1

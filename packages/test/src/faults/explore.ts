@@ -138,7 +138,6 @@ async function shrunk(
   let [faults, run] = [given, first]
   for (let i = 0; i < faults.length && faults.length > 1;) {
     const fewer = faults.toSpliced(i, 1)
-    // oxlint-disable-next-line no-await-in-loop -- each depends on the one before
     const without = await runWithFaults(options, fewer)
     if (without.failed === undefined) {
       without.begun.end()

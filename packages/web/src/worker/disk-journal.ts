@@ -85,7 +85,6 @@ export class DiskJournal {
   async undo(instruction: number): Promise<void> {
     for (let last = this.#entries.pop(); last !== undefined; last = this.#entries.pop()) {
       if (last.from <= instruction) return
-      // oxlint-disable-next-line no-await-in-loop -- from the latest to the first
       await last.medium.write(last.offset, last.before)
     }
   }

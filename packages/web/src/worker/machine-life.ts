@@ -274,7 +274,6 @@ export class MachineLife {
       while (this.isWanted || this.#errands.length > 0) {
         const errand = this.#errands.shift()
         if (errand !== undefined) {
-          // oxlint-disable-next-line no-await-in-loop -- a machine lives in order
           await errand()
           continue
         }

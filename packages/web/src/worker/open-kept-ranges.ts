@@ -42,7 +42,6 @@ async function makeRoom(folder: FileSystemDirectoryHandle, wanted: string): Prom
   for (const { name, bytes } of await fetchedFiles(folder)) {
     if (name === wanted) continue
     try {
-      // oxlint-disable-next-line no-await-in-loop -- no more go than have to
       await folder.removeEntry(name)
       room += bytes
     } catch {

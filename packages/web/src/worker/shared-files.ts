@@ -39,7 +39,6 @@ export class SharedFiles implements FileCallsOfWorker {
     let folder = this.#share.root()
     try {
       for (const name of namesOf(path)) {
-        // oxlint-disable-next-line no-await-in-loop -- a path goes from folder to folder
         const next = await folder.child(name)
         folder.release()
         folder = next

@@ -64,7 +64,6 @@ export async function openSnapshotSource(source: SentSource, listener: SourceLis
     const spent = since === null ? 0 : performance.now() - since
     await new Promise<void>((resolve) => setTimeout(resolve, Math.min(LONGEST_WAIT_MS, spent)))
     for (let at = index; at < end; at++) {
-      // oxlint-disable-next-line no-await-in-loop -- one at a time: the guest's own requests come between
       await opened.pages.prepare(at)
     }
     since = performance.now()

@@ -220,7 +220,6 @@ export async function savedWrites(media: readonly NamedMedium[]): Promise<Record
   const writes: Record<string, OverlayState> = {}
   for (const [id, medium] of media) {
     if (!(medium instanceof Overlay)) continue
-    // oxlint-disable-next-line no-await-in-loop -- the machine stands still
     await medium.idle()
     const state = medium.save()
     if (state.clusters.length > 0 || state.zeroes.length > 0) writes[id] = state

@@ -84,7 +84,6 @@ class Download {
     if (response.status !== 206) this.#startOver(response)
     const reader = response.body?.getReader()
     for (;;) {
-      // oxlint-disable-next-line no-await-in-loop -- a stream has an order
       const part = (await reader?.read())?.value
       if (part === undefined) break
       this.#parts.push(part)

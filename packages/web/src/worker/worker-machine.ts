@@ -212,7 +212,6 @@ export class WorkerMachine {
   async branch(change?: MachineChange): Promise<void> {
     for (let tries = 1; ; tries++) {
       try {
-        // oxlint-disable-next-line no-await-in-loop -- one try after another
         await this.#recorder().branch(change)
         break
       } catch (error) {
@@ -220,7 +219,6 @@ export class WorkerMachine {
         const isAtWork = (error as { readonly code?: unknown }).code === 'ERR_SNAPSHOT'
         if (!isAtWork || !this.#life.isMeantToRun || tries === MOST_TRIES) throw error
         void this.#life.go()
-        // oxlint-disable-next-line no-await-in-loop -- as above
         await new Promise((resolve) => setTimeout(resolve, tries))
       }
     }

@@ -69,7 +69,6 @@ export async function registerWriter(
 ): Promise<FoundWriter | null> {
   for (let [end, length] = [debug.instructions, FIRST_STEPS]; end > begin && length <= MOST_STEPS; length *= MORE) {
     const from = Math.max(begin, end - length)
-    // oxlint-disable-next-line no-await-in-loop -- backwards, piece by piece
     await debug.goto(from, { signal })
     let found: FoundWriter | null = null
     while (debug.instructions < end && !signal.aborted) {
@@ -170,7 +169,6 @@ export async function printer(
   // Search from the previous line on; if it is not found, from an earlier one.
   for (let [back, from] = [1, to]; sent === undefined && from > begin && !signal.aborted; back *= 4) {
     from = Math.max(begin, before.at(-back) ?? begin)
-    // oxlint-disable-next-line no-await-in-loop -- backwards, piece by piece
     sent = printOf(await printsOf(debug, from, to, [debug.stopAt(sends)], signal), printed)
   }
   const given = printers.flatMap((name) => addressOf(name) ?? [])

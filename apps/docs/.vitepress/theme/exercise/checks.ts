@@ -45,7 +45,6 @@ export async function runChecks(kernel: Uint8Array): Promise<readonly CheckResul
   const results: CheckResult[] = []
   try {
     for (const [name, check] of Object.entries(CHECKS)) {
-      // oxlint-disable-next-line no-await-in-loop -- one machine is put back for each
       const failure = await booted.run(check).then(
         () => null,
         (error: unknown) => (error instanceof Error ? error.message : String(error)),

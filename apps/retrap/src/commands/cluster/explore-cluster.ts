@@ -119,7 +119,6 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
       const run = { file, description, seed, host, how: howOf(plan) }
       const where = { path: one(to), given: ['explore', file, ...more, '--seed', `${seed}`], madeWith: made, stderr }
       try {
-        // oxlint-disable-next-line no-await-in-loop -- one after another: each is a run
         const recorded = await recordOnce(run, { signal }, where)
         if (recorded.failure !== plan.failure)
           stderr.write(`retrap: the recorded run ended otherwise: ${recorded.failure ?? 'ok'}\n`)

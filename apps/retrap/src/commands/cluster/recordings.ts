@@ -67,15 +67,12 @@ export class RunRecordings {
   async *#each(names: readonly string[]): AsyncGenerator<RunRecording> {
     for (const name of names) {
       const path = join(this.#folder, name)
-      // oxlint-disable-next-line no-await-in-loop -- one after another
       const source = await fileSource(path)
       try {
         yield { name, source }
       } finally {
-        // oxlint-disable-next-line no-await-in-loop -- as above
         await source.close()
       }
-      // oxlint-disable-next-line no-await-in-loop -- as above
       await rm(path)
     }
   }

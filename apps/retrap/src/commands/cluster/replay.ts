@@ -125,7 +125,6 @@ class ShownRun {
     const until = goto === undefined ? Infinity : timeOf(goto)
     for (const machine of run.machines)
       for (const [number, start] of machine.starts.entries())
-        // oxlint-disable-next-line no-await-in-loop -- one after another: each is a machine
         if (start.ns <= until) await this.#compare(machine, number, start, until)
     for (const event of run.events)
       if (event.ns <= until) this.#host.stdout.write(jsonl === true ? `${JSON.stringify(event)}\n` : eventText(event))

@@ -97,7 +97,6 @@ export class Stepping {
     machine.addBreakpoint(address)
     try {
       for (;;) {
-        // oxlint-disable-next-line no-await-in-loop -- a recursive call comes by first
         const stop = await machine.continue()
         const isThere = machine.code(stop.cpu).address === address
         if (!isThere || stop.watch !== undefined || stop.replayLog !== undefined) return stop

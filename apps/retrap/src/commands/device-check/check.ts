@@ -135,9 +135,7 @@ export async function checkDevice(options: DeviceCheckOptions): Promise<boolean>
     const talk = begin()
     await opening(talk, check)
     if (talk.isReady) {
-      // oxlint-disable no-await-in-loop -- one part after the other
       for (const part of parts) await run(part, talk, check, FURTHER.includes(part) ? null : talk.over)
-      // oxlint-enable no-await-in-loop
       report.part('Each frame of all sessions')
       for (const rule of THROUGHOUT) throughout(rule, talk, report)
     } else print('\nNothing else could be looked at.')

@@ -55,7 +55,6 @@ export class HeldOutput {
     for (;;) {
       this.#stop = new AbortController()
       this.#drained = Promise.withResolvers()
-      // oxlint-disable-next-line no-await-in-loop -- again and again
       if (this.#full > 0 && !(await this.#room(over, end, isDone)))
         return { reason: over.aborted ? 'stopped' : 'timeout' }
       const left = end - performance.now()

@@ -107,7 +107,6 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
     }
     const path = pathOfKept(kind, request.version, request.hasNetwork)
     for (let tries = 0; ; tries++) {
-      // oxlint-disable-next-line no-await-in-loop -- a second time where the first machine was damaged
       await keepKind(path, kind, ends, (text) => void host.stderr.write(`retrap: ${text}\n`))
       const run = new Run({
         request,

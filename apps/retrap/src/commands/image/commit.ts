@@ -27,7 +27,6 @@ export async function commit(path: string, flags: CommitFlags, print: Print, onP
         throw new CliError('ERR_INPUT', `${base.path}: it is smaller than ${path}; resize it with: qemu-img resize`)
       }
       for (let at = 0; at < bytes;) {
-        // oxlint-disable-next-line no-await-in-loop -- in the order of the disk
         const extent = await image.extentAt(at)
         if (extent.kind === 'zero') {
           await naming(base.path, below.writeZeroes(at, extent.bytes))

@@ -79,7 +79,6 @@ async function copy(
   const copyPiece = async (offset: number, bytes: number): Promise<void> => {
     const data = Buffer.alloc(bytes)
     for (let at = 0; at < bytes; at += PIECE_BYTES) {
-      // oxlint-disable-next-line no-await-in-loop -- in pieces that the image takes
       await source.read(offset + at, data.subarray(at, at + PIECE_BYTES))
     }
     const zeros = Buffer.alloc(unit)
@@ -93,7 +92,6 @@ async function copy(
       while (end < bytes && !isZero(end)) end += unit
       end = Math.min(end, bytes)
       if (compressed !== undefined) for (let cluster = at; cluster < end; cluster += unit) clusters.push(cluster)
-      // oxlint-disable-next-line no-await-in-loop -- in the order of the disk
       else if (end > at) await naming(path, image.write(offset + at, data.subarray(at, end)))
       at = end + unit
     }
@@ -101,7 +99,6 @@ async function copy(
     const next = async (): Promise<void> => {
       for (let at = clusters.shift(); at !== undefined; at = clusters.shift()) {
         const written = compressed.writeCompressed(offset + at, data.subarray(at, Math.min(at + unit, bytes)))
-        // oxlint-disable-next-line no-await-in-loop -- several of these run at a time
         await naming(path, written)
       }
     }

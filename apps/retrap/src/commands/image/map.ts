@@ -15,7 +15,6 @@ export async function map(path: string, flags: MapFlags, print: Print): Promise<
     if (flags.output === 'json') {
       let separator = '['
       for await (const extent of merged(extentsOf(layers))) {
-        // oxlint-disable-next-line no-await-in-loop -- as fast as it is taken
         await print(`${separator}${describe(extent)}`)
         separator = ',\n'
       }

@@ -71,7 +71,6 @@ export async function bootFlags(request: BootRequest, folders: NamedFolders): Pr
   const given: Record<string, unknown> = {}
   for (const [name, option] of Object.entries(OPTIONS) as [OptionArgument, string][]) {
     const value = request[name]
-    // oxlint-disable-next-line no-await-in-loop -- few, and the first one that is refused is named
     if (value !== undefined)
       given[option] = TABLE.get(option)!.row.isFile === true ? await folders.file(name, String(value)) : value
   }

@@ -147,7 +147,6 @@ async function fromFiles(request: BootRequest, flags: BootFlags, folders: NamedF
   const drives: MachineDrive[] = []
   const close = async (): Promise<void> => {
     for (const { medium } of drives)
-      // oxlint-disable-next-line no-await-in-loop -- few, and one after the other
       if (medium !== null && 'close' in medium) await (medium as { close(): Promise<void> }).close()
   }
   try {

@@ -58,7 +58,6 @@ async function createFile() {
       const at = length
       length += bytes.length
       for (let done = 0; done < bytes.length;) {
-        // oxlint-disable-next-line no-await-in-loop -- a write may take only a part
         done += (await file.write(bytes, done, bytes.length - done, at + done)).bytesWritten
       }
     },

@@ -165,7 +165,6 @@ export class ToolMachine {
   /** Waits until a fork's guest knows its new generation; a busy guest may take long. */
   async #settled(mostMs: number): Promise<void> {
     const until = performance.now() + mostMs
-    // oxlint-disable-next-line no-await-in-loop -- the machine runs meanwhile
     while (this.#pc.domain.clock.now() < this.#fromNs && performance.now() < until) await sleep(1)
   }
 

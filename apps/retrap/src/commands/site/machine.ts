@@ -200,7 +200,6 @@ async function namedDrives(given: readonly DriveArgument[], wrong: Wrong): Promi
     if (bootIndex !== undefined || serialNumber !== undefined)
       throw wrong(shown, 'a drive of a page has no bootindex and no serial; leave them out')
     if (path !== null && isUrl(path)) throw wrong(shown, HAS_ADDRESS)
-    // oxlint-disable-next-line no-await-in-loop -- a few drives
     const file = path === null ? undefined : await examineImage(path)
     const media = drive.media ?? (file?.hasIso === true ? 'cdrom' : 'disk')
     if (media === 'disk' && drive.readOnly && way !== 'floppy')

@@ -83,7 +83,6 @@ async function runAll(
   const outcomes: TestOutcome[] = []
   try {
     for (const test of plan.tests) {
-      // oxlint-disable-next-line no-await-in-loop -- one test after the other
       if (booted.notRecorded === undefined) await boot.renew()
       const outcome = await runOne(booted, test, file, out)
       outcomes.push(outcome)

@@ -29,9 +29,7 @@ export async function checkLicences(folder: string): Promise<void> {
       if (entry.isFile() && !path.endsWith('.json') && !listed.has(path)) throw lacks(path, 'its package')
     }
   }
-  for (const one of packages)
-    // oxlint-disable-next-line no-await-in-loop -- their sources are large
-    await checkPackage(folder, one)
+  for (const one of packages) await checkPackage(folder, one)
 }
 
 async function checkPackage(folder: string, one: ListedPackage): Promise<void> {
@@ -39,7 +37,6 @@ async function checkPackage(folder: string, one: ListedPackage): Promise<void> {
   if (copyrights.length === 0) throw lacks(name, 'a copyright file')
   if (licences.length === 0) throw lacks(name, 'the text of a licence')
   for (const path of [...copyrights, ...licences])
-    // oxlint-disable-next-line no-await-in-loop -- a few small files
     if ((await readFile(join(folder, path)).catch(() => '')).length === 0) throw lacks(name, path)
   if (sources.length === 0) throw lacks(name, 'its sources')
   for (const file of [...files, ...sources.flatMap((source) => source.files)]) await checkFile(folder, name, file)

@@ -99,7 +99,6 @@ export async function listPackage(
     const listed: ListedFile[] = []
     for (const path of source.files) {
       const at = `debian/sources/${basename(path)}`
-      // oxlint-disable-next-line no-await-in-loop -- a kernel's source takes 140 MB
       listed.push(describeFile(at, await readFile(path)))
       added.set(at, () => readFile(path))
     }

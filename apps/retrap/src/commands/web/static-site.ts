@@ -30,7 +30,6 @@ export async function writeSite(from: string, more: MoreFiles, to: string): Prom
     await cp(from, made, { recursive: true })
     for (const [path, file] of more) {
       const at = join(made, path)
-      // oxlint-disable-next-line no-await-in-loop -- a kernel's source takes 140 MB
       await mkdir(dirname(at), { recursive: true })
       await ('path' in file ? cp(file.path, at) : writeFile(at, file instanceof Uint8Array ? file : await file()))
     }

@@ -90,17 +90,13 @@ export async function makeExt4(
     const { words, halves } = puttersInto(new DataView(descriptors.buffer, i * DESCRIPTOR_BYTES))
     words(0, group.blockBitmap, group.inodeBitmap, group.table)
     halves(12, free[i]!.blocks, free[i]!.inodes, free[i]!.folders)
-    // oxlint-disable-next-line no-await-in-loop -- in the order of their places
     await block(group.blockBitmap, bitmap(free[i]!.usedBlocks, group.end - group.start))
-    // oxlint-disable-next-line no-await-in-loop -- as above
     await block(group.inodeBitmap, bitmap(free[i]!.usedInodes, inodes))
   }
   for (const [i, { start, hasSuper }] of groups.entries()) {
     if (!hasSuper) continue
     const own = superblock(i)
-    // oxlint-disable-next-line no-await-in-loop -- as above
     await block(start, own)
-    // oxlint-disable-next-line no-await-in-loop -- as above
     await block(start + 1, descriptors)
   }
 

@@ -87,7 +87,6 @@ export function addModule(name: string, files: ReadonlyMap<string, string>, orde
 /** Decompresses the modules below a folder: newer kernels of Debian's have them as `.ko.xz`. */
 export async function unpackModules(folder: string): Promise<void> {
   for (const path of globSync('kernel/**/*.ko.xz', { cwd: folder }).map((name) => join(folder, name))) {
-    // oxlint-disable-next-line no-await-in-loop -- thousands of files would be open
     await writeFile(path.slice(0, -'.xz'.length), await decompressed(path, createReadStream(path)))
     await rm(path)
   }

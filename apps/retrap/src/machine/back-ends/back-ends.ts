@@ -111,7 +111,7 @@ export class BackEnds {
     try {
       for (const one of virtio) {
         if (one.kind === 'share' && !shares.has(one.path)) shares.set(one.path, new LocalShare(one.path))
-        // A replay gets the input from its recording. oxlint-disable-next-line no-await-in-loop -- there is at most one
+        // A replay gets the input from its recording.
         if (one.kind === 'vsock' && isReplay !== true) vsocks.set(one.uds, await UnixVsock.open(one.uds))
       }
       opened = await OpenNetworks.open(networks, isReplay, settings.closesLoopback)

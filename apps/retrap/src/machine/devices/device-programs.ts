@@ -166,6 +166,5 @@ type Room = Pick<SessionOutput, 'writableLength'>
 const isFull = ({ writableLength = 0 }: Room): boolean => writableLength > FULL_BYTES
 
 async function hasRoom(output: Room): Promise<void> {
-  // oxlint-disable-next-line no-await-in-loop -- a look at the stream, again and again
   while (isFull(output)) await sleep(LOOK_MS, undefined, { ref: false })
 }

@@ -73,7 +73,6 @@ export class CardRoms {
       const { romFile, bootIndex } = card
       const isWanted = boot.firmware !== 'none' && (boot.wanted || bootIndex !== undefined)
       if (romFile === '' || (romFile === undefined && !isWanted)) continue
-      // oxlint-disable-next-line no-await-in-loop -- apt runs once at a time
       const bytes =
         romFile === undefined ? await fetchIpxe(model, boot) : await readInput(`romfile=${romFile}`, romFile)
       this.byCard.set(card, bytes)

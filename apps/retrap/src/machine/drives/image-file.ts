@@ -65,7 +65,7 @@ export async function takeKernel(
 ): Promise<{ readonly kernel: string | undefined; readonly files: readonly string[] }> {
   if (given !== undefined) return { kernel: given, files: images }
   for (const path of images) {
-    // A file that cannot be read is refused where disks are opened. oxlint-disable-next-line no-await-in-loop -- few files
+    // A file that cannot be read is refused where disks are opened.
     const found = isUrl(path) ? undefined : await examineImage(path).catch(() => undefined)
     if (typeof found?.kernel === 'string' && !found.hasIso)
       return { kernel: path, files: images.filter((other) => other !== path) }

@@ -51,7 +51,6 @@ export async function chainOf(path: string, format: ImageFormat | undefined): Pr
   const source = await sourceOptions(path, format)
   let next: NamedFile | null = { path, format: source.format, isGuess: source.backing === 'refuse', sameOrigin: false }
   while (next !== null) {
-    // oxlint-disable-next-line no-await-in-loop -- a file names the next one
     const state = await stat(next.path, { bigint: true }).catch(() => undefined)
     const identity = state === undefined ? next.path : `${state.dev}:${state.ino}`
     if (seen.has(identity)) throw new CliError('ERR_INPUT', `${shownName(path)}: the backing files form a loop`)
@@ -95,7 +94,6 @@ export async function openLayers(
     for (const file of await chainOf(path, format)) {
       const snapshot = internalSnapshot !== undefined && layers.length === 0 ? { internalSnapshot } : {}
       const options = { readOnly: true, backing: 'ignore', sameOrigin: file.sameOrigin, ...snapshot } as const
-      // oxlint-disable-next-line no-await-in-loop -- layers that are open are closed where one fails
       const qcow2 = file.format === 'qcow2' ? await openQcow2(file.path, options) : null
       layers.push({ path: file.path, qcow2, image: qcow2 ?? (await openImage(file.path, options)) })
     }
@@ -114,7 +112,6 @@ export async function closeLayers(layers: readonly Layer[]): Promise<void> {
 export async function* extentsOf(layers: readonly Layer[]): AsyncGenerator<LayerExtent> {
   const { bytes } = layers[0]!.image.properties
   for (let start = 0; start < bytes;) {
-    // oxlint-disable-next-line no-await-in-loop -- an extent says where the next one begins
     const extent = await extentAt(layers, start, bytes - start)
     yield extent
     start += extent.bytes
@@ -129,7 +126,6 @@ async function extentAt(layers: readonly Layer[], start: number, most: number): 
     if (left <= 0) return { start, bytes, depth: depth - 1, kind: 'unallocated' }
     bytes = Math.min(bytes, left)
     if (qcow2 === null) return { start, bytes, depth, kind: 'data', fileOffset: start }
-    // oxlint-disable-next-line no-await-in-loop -- from the top down
     const extent = await qcow2.extentAt(start)
     bytes = Math.min(bytes, extent.bytes)
     if (extent.kind === 'unallocated') continue

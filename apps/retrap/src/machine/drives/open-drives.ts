@@ -104,7 +104,6 @@ export class OpenDrives {
     const flash: MachineFlash[] = []
     try {
       for (const drive of list) {
-        // oxlint-disable-next-line no-await-in-loop -- drives that are open are closed where one fails
         const opened = await openDrive(drive, files, lock)
         if (drive.flash === undefined) drives.push(held(drive, opened, false))
         else flash[drive.flash] = { medium: noting(files.at(-1)!), ...(drive.secure === true && { secure: true }) }
@@ -278,7 +277,6 @@ export class OpenDrives {
    */
   async claim(writes?: unknown): Promise<void> {
     try {
-      // oxlint-disable-next-line no-await-in-loop -- none is under way when one fails
       for (const { image } of this.#files) await image.claim?.()
       if (writes !== undefined) this.#putBack(Array.isArray(writes) ? writes : [])
     } catch (error) {

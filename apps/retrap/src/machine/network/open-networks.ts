@@ -45,7 +45,6 @@ export class OpenNetworks {
     try {
       for (const netdev of list) {
         if (networks.has(netdev.id)) throw usage(`--netdev: the id '${netdev.id}' is given twice`)
-        // oxlint-disable-next-line no-await-in-loop -- networks that are open are closed where one fails
         networks.set(netdev.id, await opened.#open(netdev))
         if (netdev.kind !== 'hubport' || netdev.netdev === undefined) continue
         attached.push({ hub: hubOf(opened.#hubs, netdev.hub), id: netdev.netdev, by: netdev.id })

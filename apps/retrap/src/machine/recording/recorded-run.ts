@@ -114,7 +114,6 @@ export class RecordedRun implements MachineRunner {
   async stop(): Promise<void> {
     while (this.#target?.isStopped === false) {
       this.#target.stop()
-      // oxlint-disable-next-line no-await-in-loop -- until the present run has ended
       await new Promise((resolve) => setTimeout(resolve, 1))
     }
   }

@@ -142,7 +142,6 @@ export class ReplayMachine implements Machine {
       this.#target = undefined
       const limits = { ...options, signal }
       // A replay without a place to stop at shows all of the guest's output.
-      // oxlint-disable-next-line no-await-in-loop -- one place after the other
       const exit = await (target === undefined ? this.replay.run(limits) : this.replay.goto(target, limits))
       if (options.signal?.aborted === true) {
         tell(`stopped at instruction ${this.replay.instructions}`)

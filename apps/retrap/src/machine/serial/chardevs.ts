@@ -28,7 +28,6 @@ export class Chardevs {
   ): Promise<void> {
     for (const { id, target } of chardevs) {
       const name = `chardev ${id}`
-      // oxlint-disable-next-line no-await-in-loop -- in order, so that their messages are
       const end = target.kind === 'stdio' ? terminal : await openReported(target, name, say, failed)
       this.#ends.set(id, end)
       // Bytes that arrive before the machine exists wait in the stream.

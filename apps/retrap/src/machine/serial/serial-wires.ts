@@ -22,7 +22,6 @@ export class SerialWires {
   async open(serial: readonly SerialTarget[], say: SessionOutput, failed: (message: string) => void): Promise<void> {
     for (const [i, target] of serial.entries()) {
       const name = `serial port ${i + 1}`
-      // oxlint-disable-next-line no-await-in-loop -- in order, so that their messages are
       const end = target.kind === 'stdio' ? null : await openReported(target, name, say, failed)
       this.ends.push(end)
       this.#early.push([])

@@ -273,7 +273,6 @@ class Session {
     const monitors = [...monitor.map((at) => [at, false] as const), ...qmp.map((at) => [at, true] as const)]
     for (const [target, isQmp] of monitors) {
       if (target.kind === 'stdio') continue
-      // oxlint-disable-next-line no-await-in-loop -- in order, so that their messages are
       this.#closing.push(await openMonitor(target, isQmp, () => this.#site(), stderr))
     }
     this.#watch = new OutputWatch(outputs, () => this.#pause.abort())

@@ -77,10 +77,8 @@ export class DeviceDirectory {
     for (;;) {
       if (this.#nats.isClosed()) throw new IoreqError('ERR_NOT_FOUND', 'the connection to NATS is closed')
       this.#nats.publish(this.#ask, NOTHING)
-      // oxlint-disable-next-line no-await-in-loop -- until there is an answer
       if (this.servers().length === 0) await this.#hearing(Math.max(0, Math.min(ASK_EVERY_MS, end - performance.now())))
       if (this.servers().length > 0) {
-        // oxlint-disable-next-line no-await-in-loop -- once
         await new Promise((resolve) => void setTimeout(resolve, OTHERS_MS))
         const found = this.servers()
         if (found.length > 0) return found

@@ -243,7 +243,6 @@ export class VirtioBlock implements VirtioDevice {
     const { blockBytes, maximumBytes } = this.#medium.properties
     const most = Math.max(1, Math.floor(maximumBytes / blockBytes)) * blockBytes
     for (let at = 0; at < data.length && !chain.cancelled; at += most) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other: a request is one thing for the medium
       await move(at, data.subarray(at, at + most))
     }
   }
@@ -319,7 +318,6 @@ export class VirtioBlock implements VirtioDevice {
     const request = { signal: chain.signal, durable: this.#durable }
     return this.#attempt(chain, async () => {
       for (const [offset, length] of ranges) {
-        // oxlint-disable-next-line no-await-in-loop -- one after the other, as they were given
         if (discard) await medium.discard(offset, length, request)
         else await medium.writeZeroes(offset, length, request)
       }

@@ -74,9 +74,7 @@ export interface ComposeParts {
 export async function composeCluster(parts: ComposeParts): Promise<ComposedCluster> {
   const composer = new Composer(parts)
   const machines: MachineInput[] = []
-  for (const [name, service] of parts.project.services)
-    // oxlint-disable-next-line no-await-in-loop -- messages in the order of the file
-    machines.push(await composer.machine(name, service))
+  for (const [name, service] of parts.project.services) machines.push(await composer.machine(name, service))
   return { input: composer.cluster(machines), lines: composer.lines }
 }
 

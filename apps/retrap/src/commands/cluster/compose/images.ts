@@ -47,7 +47,6 @@ export class LocalImages {
   /** Takes an image out of a store. An image has one archive for each of its contents. */
   async #saved(name: string): Promise<string | undefined> {
     for (const store of STORES) {
-      // oxlint-disable-next-line no-await-in-loop -- the first store that has it
       const id = await outputOf(store, ['image', 'inspect', '--format', '{{.Id}}', name])
       if (id === undefined) continue
       const folder = join(cacheDirectory(), 'saved-images')
@@ -56,7 +55,6 @@ export class LocalImages {
         this.#tell(`${store} saves the image ${name}`)
         mkdirSync(folder, { recursive: true })
         const part = `${path}.${process.pid}`
-        // oxlint-disable-next-line no-await-in-loop -- as above
         if ((await outputOf(store, ['save', '-o', part, name])) === undefined) continue
         renameSync(part, path)
       }
@@ -86,7 +84,6 @@ async function imagesIn(folder: string | undefined): Promise<Map<string, string>
   const entries = readdirSync(folder).toSorted()
   const paths = entries.includes('index.json') ? [folder] : entries.map((name) => join(folder, name))
   for (const path of paths) {
-    // oxlint-disable-next-line no-await-in-loop -- one file at a time
     const names = await namesOf(path)
     const own = basename(path).replace(/\.tar$/, '')
     for (const name of names ?? []) {

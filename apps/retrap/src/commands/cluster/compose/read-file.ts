@@ -94,7 +94,6 @@ export async function readClusterFile(
       const pulling = { policy: flags.pull, signal }
       if (image !== undefined && !found.has(key))
         found.set(key, pulled(image, arch === 'arm64' ? arch : 'amd64', pulling, dirname(path)))
-      // oxlint-disable-next-line no-await-in-loop -- one after another, as progress is told
       const kept = await found.get(key)
       machines.push(kept === undefined ? machine : { ...machine, image: kept.path })
     }

@@ -40,7 +40,6 @@ export async function readImage(
   try {
     const files = filesOf(root.share, mounts, texts)
     const found: Record<string, Omit<TestCommand, 'on'>[]> = {}
-    // oxlint-disable no-await-in-loop -- one file at a time
     for (const template of await files.list(FOLDER)) {
       const folder = await files.find(`${FOLDER}/${template}`)
       if (folder === undefined || !isDirectory(folder) || template.startsWith('helper_')) continue
@@ -52,7 +51,6 @@ export async function readImage(
         if (kind !== undefined && file !== undefined && isExecutable(file)) commands.push({ kind, command: [path] })
       }
     }
-    // oxlint-enable no-await-in-loop
     return { healthcheck: root.config.healthcheck, templates: found }
   } finally {
     await Promise.all([root, ...mounts.map((one) => one.local)].map((one) => one.close()))

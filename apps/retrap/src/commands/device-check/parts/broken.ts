@@ -179,7 +179,6 @@ export const BROKEN_FRAMES: Part = {
     link.kill()
     let waits = 0
     for (const each of BROKEN) {
-      // oxlint-disable-next-line no-await-in-loop -- one session after the other
       link = await check.link()
       if (typeof link === 'string') {
         report.fail(RULES.survives, link, 'another connection')
