@@ -529,6 +529,20 @@ describe('a machine', () => {
     expect(await other.read(3, 4, 100)).toBe('ENT')
   })
 
+  test('that is closed gives all files of its share back', async () => {
+    const p9 = await start()
+    p9.share.write('dir/file', 'content')
+    const node = Object.getPrototypeOf(p9.share.root()) as ShareNode
+    const [child, release] = [vi.spyOn(node, 'child'), vi.spyOn(node, 'release')]
+    await p9.walk(ROOT, 1, 'dir', 'file')
+    await p9.open(1)
+    p9.model.removed()
+    await turn()
+    // The root, too, which was there before.
+    expect(release.mock.calls.length - child.mock.calls.length).toBe(1)
+    vi.restoreAllMocks()
+  })
+
   test.each(['', 'x'.repeat(256)])('a tag of %j is refused', (tag) => {
     expect(() => new Virtio9p({ share: new MemoryShare(), tag })).toThrow('expected 1 to 255 bytes')
   })

@@ -103,6 +103,11 @@ export class Virtio9p implements VirtioDevice {
     return this.#session.reset()
   }
 
+  /** Closes all files: another machine may have the share still. */
+  removed(): void {
+    void this.#session.reset()
+  }
+
   /** Saves the names of the files in use, with their modes. */
   save(): unknown {
     return this.#session.save()
