@@ -15,7 +15,12 @@ export interface FoundFile {
   /** The path without links. */
   readonly path: string
   readonly stat: ShareStat
-  /** The file's node; undefined for a folder that exists only as a mount point of a share. */
+  /** It is a folder that exists only as a mount point of a share. */
+  readonly isMountPoint: boolean
+}
+
+/** A file that is found, with its node, which is given back. */
+interface HeldFile extends Omit<FoundFile, 'isMountPoint'> {
   readonly node: ShareNode | undefined
 }
 
@@ -38,7 +43,7 @@ const MOST_LINKS = 40
 const MOST_BYTES = 1 << 20
 const FOLDER_STAT = ownStat(0n, DIRECTORY | 0o755, 0)
 
-export const isDirectory = ({ stat }: FoundFile): boolean => (stat.mode & KIND) === DIRECTORY
+export const isDirectory = ({ stat }: Pick<FoundFile, 'stat'>): boolean => (stat.mode & KIND) === DIRECTORY
 
 /** The files of a guest: its root, and the shares mounted there. */
 export class GuestFiles {
@@ -49,17 +54,34 @@ export class GuestFiles {
   }
 
   /** Finds a file by its absolute path; undefined if it does not exist. */
-  async find(path: string): Promise<FoundFile | undefined> {
+  find(path: string): Promise<FoundFile | undefined> {
+    return this.#use(
+      path,
+      (found) => found && { path: found.path, stat: found.stat, isMountPoint: found.node === undefined },
+    )
+  }
+
+  /** Does something with a file, whose nodes are given back then. */
+  async #use<T>(path: string, act: (found: HeldFile | undefined) => Promise<T> | T): Promise<T> {
+    const held: HeldFile[] = []
+    try {
+      return await act(await this.#walk(path, held))
+    } finally {
+      for (const { node } of held) node?.release()
+    }
+  }
+
+  async #walk(path: string, held: HeldFile[]): Promise<HeldFile | undefined> {
     const left = namesOf(path)
     let links = 0
-    let at: FoundFile[] = [await this.#top()]
+    let at = [await this.#top(held)]
     for (let name = left.shift(); name !== undefined; name = left.shift()) {
       if (name === '.') continue
       if (name === '..') {
         if (at.length > 1) at.pop()
         continue
       }
-      const next = await this.#step(at.at(-1)!, name)
+      const next = await this.#step(at.at(-1)!, name, held)
       if (next === undefined) return undefined
       if ((next.stat.mode & KIND) !== LINK) {
         at.push(next)
@@ -74,49 +96,51 @@ export class GuestFiles {
   }
 
   /** The names in a folder and of shares that are mounted in it, sorted; none for a file that is no folder, or does not exist. */
-  async list(path: string): Promise<readonly string[]> {
-    const found = await this.find(path)
-    if (found === undefined || !isDirectory(found)) return []
-    const below = this.#mounts.filter((one) => one.path.startsWith(`${found.path}/`))
-    const mounted = below.map((one) => namesOf(one.path.slice(found.path.length))[0]!)
-    return [...new Set([...((await found.node?.list()) ?? []), ...mounted])].toSorted()
+  list(path: string): Promise<readonly string[]> {
+    return this.#use(path, async (found) => {
+      if (found === undefined || !isDirectory(found)) return []
+      const below = this.#mounts.filter((one) => one.path.startsWith(`${found.path}/`))
+      const mounted = below.map((one) => namesOf(one.path.slice(found.path.length))[0]!)
+      return [...new Set([...((await found.node?.list()) ?? []), ...mounted])].toSorted()
+    })
   }
 
   /** Reads a small file; undefined if it cannot be read. */
   async read(path: string): Promise<string | undefined> {
-    const found = await this.find(path).catch(() => undefined)
-    const bytes = found && (await this.begin(found, MOST_BYTES))
+    const bytes = await this.begin(path, MOST_BYTES).catch(() => undefined)
     return bytes && new TextDecoder().decode(bytes)
   }
 
   /** Reads at most `most` bytes from a file's start; undefined if it cannot be read. */
-  async begin(found: FoundFile, most: number): Promise<Uint8Array | undefined> {
-    if (found.node === undefined || isDirectory(found)) return undefined
-    let file: ShareFile
-    try {
-      file = await found.node.open({ read: true, write: false, truncate: false })
-    } catch {
-      return undefined
-    }
-    try {
-      const into = new Uint8Array(Math.min(found.stat.size, most))
-      return into.subarray(0, await file.read(0, into))
-    } finally {
-      await file.close()
-    }
+  begin(path: string, most: number): Promise<Uint8Array | undefined> {
+    return this.#use(path, async (found) => {
+      if (found?.node === undefined || isDirectory(found)) return undefined
+      let file: ShareFile
+      try {
+        file = await found.node.open({ read: true, write: false, truncate: false })
+      } catch {
+        return undefined
+      }
+      try {
+        const into = new Uint8Array(Math.min(found.stat.size, most))
+        return into.subarray(0, await file.read(0, into))
+      } finally {
+        await file.close()
+      }
+    })
   }
 
-  async #top(): Promise<FoundFile> {
+  async #top(held: HeldFile[]): Promise<HeldFile> {
     const node = await this.#mounts[0]!.share.root()
-    return { path: '', node, stat: await node.stat() }
+    return hold({ path: '', node, stat: await node.stat() }, held)
   }
 
-  async #step(from: FoundFile, name: string): Promise<FoundFile | undefined> {
+  async #step(from: HeldFile, name: string, held: HeldFile[]): Promise<HeldFile | undefined> {
     const path = `${from.path}/${name}`
     const mount = this.#mounts.find((one) => one.path === path)
     try {
       const node = mount === undefined ? await from.node?.child(name) : await mount.share.root()
-      if (node !== undefined) return { path, node, stat: await node.stat() }
+      if (node !== undefined) return hold({ path, node, stat: await node.stat() }, held)
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? error.code : undefined
       if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error
@@ -126,5 +150,7 @@ export class GuestFiles {
       : undefined
   }
 }
+
+const hold = (file: HeldFile, held: HeldFile[]): HeldFile => (held.push(file), file)
 
 const namesOf = (path: string): string[] => path.split('/').filter((name) => name !== '')

@@ -100,7 +100,7 @@ async function searchPath({ searchPath: own = '' }: ExecConfig, files: GuestFile
 /** Whether a home folder is missing, or exists only as a mount point. Some users have a home that never exists. */
 async function needsHome(home: string, files: GuestFiles): Promise<boolean> {
   if (!home.startsWith('/') || home === '/' || home === '/root' || home.startsWith('/nonexistent')) return false
-  return (await files.find(home))?.node === undefined
+  return (await files.find(home))?.isMountPoint !== false
 }
 
 /** ELF's numbers of the instruction sets that a processor has (System V ABI, "ELF Header", `e_machine`), and of their classes. */
@@ -110,7 +110,7 @@ const HEAD_BYTES = 20
 
 /** A shell would take a program of another processor for a script. */
 async function checkProgram(name: string, file: FoundFile, arch: LinuxArchitecture, files: GuestFiles): Promise<void> {
-  const head = await files.begin(file, HEAD_BYTES)
+  const head = await files.begin(file.path, HEAD_BYTES)
   if (head?.length !== HEAD_BYTES || !isElf(head)) return
   if (!EXECUTED[arch].includes(new DataView(head.buffer, head.byteOffset).getUint16(MACHINE_AT, true)))
     throw new ExecError(126, `${name}: it is no program for this processor (--arch)`)

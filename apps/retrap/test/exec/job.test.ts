@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { MemoryShare } from '@retrap/virtio/p9'
+import { MemoryShare, type ShareNode } from '@retrap/virtio/p9'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test, vi } from 'vitest'
 import {
@@ -129,6 +129,17 @@ describe('the program of a job', () => {
     const files = new GuestFiles(root, [{ path: '/w/x', share: new MemoryShare() }])
     return readProgram({ ...wanted, ...more }, { ...config, ...also }, files)
   }
+
+  test('gives all nodes back that it has looked at', async () => {
+    const node = Object.getPrototypeOf(root.root()) as ShareNode
+    await read({})
+    const [child, release, top] = [vi.spyOn(node, 'child'), vi.spyOn(node, 'release'), vi.spyOn(root, 'root')]
+    await read({ user: 'ann:ops' })
+    // These are of this test.
+    const got = [...child.mock.results, ...top.mock.results].filter(({ type }) => type === 'return').length
+    expect(got - release.mock.calls.length).toBe(4)
+    vi.restoreAllMocks()
+  })
 
   test('has what the root says, and what the user says instead', async () => {
     expect(await read({})).toMatchObject({ program: ['tool'], uid: 0, gid: 0, workingDirectory: '/' })
