@@ -1,6 +1,6 @@
 // How many states of a disk a crash test checks in a minute: SQLite with WAL and FULL, 200 inserts; each check reads all rows, and runs SQLite's
 // own check. Processor time counts, of all threads, as if two processors did nothing else; the time that passed stands beside it. The other
-// side boots a machine for each state, as `cluster run --plan` does. Usage: crash.bench.ts [SECONDS]
+// side boots a machine for each state, as `cluster run --plan` does. Usage: crash.bench.ts [SECONDS]; without them all states are looked at.
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { exploreCrashes, readCluster, type WorkRun } from '@retrap/cluster'
@@ -19,7 +19,7 @@ const secondsSince = (begin: NodeJS.CpuUsage): number => {
   return (user + system) / 1e6
 }
 
-export async function run([seconds = '60']: readonly string[]): Promise<void> {
+export async function run([seconds = '600']: readonly string[]): Promise<void> {
   spawnSync('sh', [ROOT, 'crash', 'sqlite3', 'lmdb-utils', 'python3-lmdb', 'e2fsprogs', 'mount'], { stdio: 'inherit' })
   const description = readCluster({
     machines: [{ name: 'machine', root: '/tmp/retrap-roots/crash', disk: '32M', memory: '256M' }],

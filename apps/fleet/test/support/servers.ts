@@ -6,7 +6,6 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 
-/** A server that is there. */
 export interface QueueServerProcess {
   readonly process: ChildProcess
   readonly url: string

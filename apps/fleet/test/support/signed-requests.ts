@@ -2,7 +2,6 @@
 import { createHash, createHmac } from 'node:crypto'
 import { createServer, request as send, type Server } from 'node:http'
 
-/** A request as it came. */
 export interface SignedRequest {
   readonly method: string
   /** Path and query. */

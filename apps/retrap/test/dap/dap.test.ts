@@ -38,7 +38,6 @@ const builds =
 /** The client, over the streams of a process. */
 class Client extends DebugClient {
   readonly #process: ChildProcessWithoutNullStreams
-  /** All that the guest has printed. */
   printed = ''
 
   constructor() {

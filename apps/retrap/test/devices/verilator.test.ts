@@ -79,7 +79,6 @@ const letters = (value: number): string =>
 
 const device = ['--device', `exec:exec ${program}`]
 
-/** Runs the guest, recorded. */
 async function record(name: string) {
   const { stdout, stderr } = await runRetrap(['run', '--kernel', kernel, ...device, '--record', join(scratch, name)], {
     deadlineMs: DEADLINE_MS,

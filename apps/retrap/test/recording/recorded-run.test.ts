@@ -41,7 +41,6 @@ function recorded(): {
 
 const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5))
 
-/** A session runs the machine, and pauses it. */
 async function runAndPause(machine: RecordedRun, runs: () => boolean): Promise<void> {
   const session = new AbortController()
   const run = machine.run({ signal: session.signal })

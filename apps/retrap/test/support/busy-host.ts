@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process'
 import { fetchInstaller, fetchLinux } from '../../src/guests/linux/debian.ts'
 import { retrapCommand } from './processes.ts'
 
-/** Kernels by bitness. */
 export async function kernelOf(bits: 32 | 64): Promise<string> {
   if (bits === 64) return (await fetchLinux('linux-image-cloud-amd64')).kernelPath
   return (await fetchInstaller('i386')).kernelPath

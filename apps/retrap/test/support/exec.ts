@@ -10,7 +10,6 @@ export interface Ended {
   readonly stderr: string
 }
 
-/** Runs a program to its end. */
 export function runToEnd(
   file: string,
   args: readonly string[],

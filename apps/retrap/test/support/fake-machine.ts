@@ -10,7 +10,6 @@ process.env['RETRAP_UNIT_CACHE'] = 'off'
 /** What a test's guest can do: print, hear what is typed, and decide how the machine ends. */
 export interface FakeGuest {
   readonly print: (text: string) => void
-  /** On the console that Xen gives. */
   readonly printXen: (text: string) => void
   /** Resolves with what was typed so far once it satisfies `until`. */
   readonly typed: (until: (all: string) => boolean) => Promise<string>

@@ -12,7 +12,6 @@ export type Bar = 0 | 1 | 2 | 4 | 5
 export type Base = Bar | 'port' | 'configuration' | 'behind' | 'window'
 /** What is written: a number, an address in the guest's RAM, the upper half of an address, or anything. */
 export type Content = number | 'ram' | 'high' | 'any'
-/** A write to a register: base, offset, bytes, content. */
 export type Write = readonly [base: Base, offset: number, bytes: 1 | 2 | 4, content: Content]
 /** Writes of addresses in RAM to registers of 64 bits. */
 const addresses = (base: Base, ...offsets: readonly number[]): Write[] =>
@@ -355,12 +354,10 @@ const OPTIONS: readonly (readonly (readonly string[])[])[] = [
   [['--vapic']],
   CPU_MODELS.map(({ name }) => ['--cpu', name]),
 ]
-/** A device of a machine. */
 export interface PlacedDevice extends Device {
   readonly place: readonly [device: number, function_: number]
 }
 
-/** A machine for a hostile guest. */
 export interface HostileMachine {
   readonly board: Board
   readonly devices: readonly PlacedDevice[]

@@ -27,7 +27,6 @@ function wireFrame(code: number, seen: number, bytes: Uint8Array, length = HEADE
   return out
 }
 
-/** One act of a peer. */
 type Act =
   | { readonly what: 'send'; readonly bytes: Uint8Array; readonly times: number }
   /** A frame that is wrong: its count of what has arrived, its length, its bytes, or where it ends. */
@@ -216,7 +215,6 @@ class Player {
 
   /** A frame from the other side. */
   protected heard(_frame: Frame): void {}
-  /** Another frame of the protocol. */
   protected greeted(_frame: ProtocolFrame): void {}
   /** Another connection. */
   protected reconnect(_resumes: boolean, _received: number, _keeps: boolean): void {}

@@ -7,7 +7,6 @@ import { COMPILED, retrapCommand } from './processes.ts'
 export interface ToolAnswer {
   readonly isError: boolean
   readonly text: string
-  /** The bytes of its picture. */
   readonly picture: Uint8Array | undefined
   readonly data: Record<string, unknown>
 }
@@ -15,7 +14,6 @@ export interface ToolAnswer {
 export interface McpServer {
   readonly client: Client
   readonly pid: number
-  /** What it has logged. */
   readonly log: () => string
   readonly call: (tool: string, given?: Record<string, unknown>, signal?: AbortSignal) => Promise<ToolAnswer>
 }

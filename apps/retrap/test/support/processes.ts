@@ -36,7 +36,6 @@ export interface ProcessOptions {
   readonly onOutput?: (output: string, pid: number) => void
   /** Told of what it prints on stderr, likewise. */
   readonly onError?: (output: string, pid: number) => void
-  /** Added to the environment. */
   readonly env?: Readonly<Record<string, string>>
   /** After this it is killed, and the promise rejects. */
   readonly deadlineMs: number

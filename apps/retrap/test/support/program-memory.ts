@@ -136,7 +136,6 @@ function textTable(texts: readonly string[]): [bytes: Uint8Array, positions: num
   return [new TextEncoder().encode(all), positions]
 }
 
-/** Memory as a process sees it. */
 export class ProcessMemory implements SampledMemory {
   readonly #pages = new Map<bigint, Uint8Array>()
   /** Pages that were looked at. */

@@ -4,7 +4,6 @@ const BASE = 0x10_0000
 /** Guest-physical: how many sectors the guest has written, and a word that tells it to end. */
 export const COUNT = 0x20_0000
 export const END = COUNT + 4
-/** Sectors that it writes. */
 export const SECTORS = 8
 
 /**

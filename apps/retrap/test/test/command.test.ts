@@ -33,7 +33,6 @@ writeFileSync(
     ],
   }),
 )
-/** Devices of the machine are models. */
 const NOT_BUNDLED =
   'a bundle: models of your own, vsocks, and devices in other threads are made by their program alone; leave them or the bundle out'
 /** The host may be busy. */

@@ -16,7 +16,6 @@ beforeEach(() => {
 
 const cacheIn = (path: string): UnitCache => new UnitCache(path, (message) => warnings.push(message))
 
-/** Adds code to the folder. */
 function add(key: number, configuration = 'c', path = folder): void {
   const cache = cacheIn(path)
   cache.open('x86', configuration)?.add(key, Uint8Array.of(key), undefined)

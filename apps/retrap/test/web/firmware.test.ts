@@ -19,7 +19,6 @@ const seabios = debianPackage(join(root, 'seabios'), 'seabios', 'LGPL-3', {
 const packages: readonly DistributedPackage[] = [seabios, licenceTexts(join(root, 'base-files'))]
 const BOTH = ['firmware/bios-256k.bin', 'firmware/vgabios-stdvga.bin']
 
-/** A site with firmware from this source. */
 async function siteWith(source: Partial<F.FirmwareSource>) {
   const files = new Map<string, SiteFile>([[PACKAGES_LIST, packagesList([])]])
   const told: string[] = []

@@ -21,7 +21,6 @@ import { launchWebKit, noWebKit } from '../support/webkit.ts'
 interface Engine {
   readonly name: string
   readonly lacks: string | undefined
-  /** Its windows are private. */
   readonly isPrivate?: boolean
   readonly open: () => Promise<Visitor>
 }

@@ -142,7 +142,6 @@ const NOP = 0xe320_f000
 /** Of these the bits that a row leaves open should be one, of all others zero. */
 const OPEN_ONES = new Set(['parallel', 'select'])
 
-/** The bits that are fields. */
 const fieldBits = ({ fields }: Row): number =>
   [...fields.values()]
     .flatMap(({ pieces }) => pieces)

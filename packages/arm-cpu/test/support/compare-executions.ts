@@ -59,7 +59,6 @@ export interface Comparison {
   /** Where they differ first, if they do. */
   readonly difference: string | undefined
   readonly retired: number
-  /** Instructions that compiled code has executed. */
   readonly executed: number
   /** Units whose code was kept by the first execution of compiled code, of the second one. */
   readonly loaded: number

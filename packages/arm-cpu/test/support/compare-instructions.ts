@@ -26,7 +26,6 @@ export const FAULT: number = FPSR + 8
 const ENDED = 0xf200_0000
 const EC_DATA_ABORT = 0x24
 
-/** A source of random numbers. */
 export type Random = () => number
 
 /**
@@ -179,7 +178,6 @@ function offsetOf(row: Row, word: number): bigint {
 interface Outcome {
   readonly state: Uint8Array
   readonly window: Uint8Array
-  /** How it ended. */
   readonly end: string
 }
 
@@ -202,7 +200,6 @@ export class Ours {
     )
   }
 
-  /** Instructions that compiled code has executed. */
   get compiledInstructions(): number {
     return this.#cpu.engine.jit?.counts.executed ?? 0
   }

@@ -114,7 +114,6 @@ function askQemu(program: Buffer, cases: Buffer, resultBytes: number): Buffer {
   return bytes
 }
 
-/** The same on ours. */
 function askOurs(program: Buffer, cases: Buffer, resultBytes: number, compiles: boolean): Buffer {
   const memory = MachineMemory.create({ bytes: 160 << 20 })
   class Host extends FlatHost {
@@ -149,7 +148,6 @@ function askOurs(program: Buffer, cases: Buffer, resultBytes: number, compiles: 
   return Buffer.from(memory.read(host.ramAddress(RESULTS), resultBytes))
 }
 
-/** Draws cases. */
 export function drawCases(count: number, random: Random): Case[] {
   const all = templates()
   return Array.from({ length: count }, (_, i) => all[i % all.length]!(random))

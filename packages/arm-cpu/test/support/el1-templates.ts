@@ -121,7 +121,6 @@ const LANDINGS = [
   0xd440_0000, 0, 0xd400_0001, 0x1400_0001, 0x8b01_0000,
 ]
 
-/** All templates. */
 export function templates(): Template[] {
   const all: Template[] = []
   for (const [encoding, { name, special, keptLo, keptHi }] of systemRegisters()) {

@@ -1,5 +1,4 @@
 /** Random floating-point numbers near which things change. */
-/** A source of random numbers. */
 type Random = () => number
 
 /** Bits of the fraction, and of the exponent. */

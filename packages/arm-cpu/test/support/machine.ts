@@ -29,7 +29,6 @@ export function machine(...program: number[]): { cpu: ArmCpu; host: TestHost } {
   return machineWith(undefined, ...program)
 }
 
-/** The same with a counter. */
 export function machineWith(counter: ArmCounter | undefined, ...program: number[]): { cpu: ArmCpu; host: TestHost } {
   const memory = MachineMemory.create({ bytes: 32 << 20 })
   const host = new TestHost(memory, 0, 0x1_0000)

@@ -8,7 +8,6 @@
  */
 import type { SetName } from './disassembly.ts'
 
-/** One kind of difference. */
 export interface Difference {
   readonly reason: string
   readonly sets: readonly SetName[]

@@ -5,7 +5,6 @@ import { emulate, type EmulationCase, emulationCases, lengthOf, type SetName } f
 import { CODE_BASE } from './flat-world.ts'
 import { AARCH64, ARM, type NativeCase, runNative } from '@retrap/tooling/arm-native'
 
-/** The machine that runs a set. */
 export const machineOf = (set: SetName): typeof ARM => (set === 'a64' ? AARCH64 : ARM)
 
 /** A case as the harness takes it. */

@@ -20,7 +20,6 @@ export interface Random {
 const LEVEL2 = 0x3000
 const CODE_TABLE = 0x4000
 const DATA_TABLE = 0x5000
-/** Frames that code may be in. */
 const FRAMES = [CODE_BASE, CODE_BASE + 0x4000, CODE_BASE + 0x8000]
 const NORMAL_PAGE = 0x443
 

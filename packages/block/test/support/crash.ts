@@ -1,7 +1,6 @@
 import * as block from '../../src/index.ts'
 import { LoggingStorage, type Logged } from './logging-storage.ts'
 
-/** A number below the bound. */
 export type Below = (bound: number) => number
 
 const SECTOR = 512

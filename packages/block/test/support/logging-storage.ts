@@ -24,7 +24,6 @@ export class LoggingStorage implements BlockStorage {
     return this.#bytes
   }
 
-  /** The content now. */
   get content(): Uint8Array {
     return this.#content.slice(0, this.#bytes)
   }

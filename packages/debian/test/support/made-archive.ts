@@ -71,7 +71,6 @@ export async function makeDeb(
   return Buffer.concat([Buffer.from('!<arch>\n'), ...parts])
 }
 
-/** Makes a package as a file. */
 export const writeDeb = async (path: string, ...made: Parameters<typeof makeDeb>): Promise<void> =>
   writeFile(path, await makeDeb(...made))
 

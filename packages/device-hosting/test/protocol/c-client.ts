@@ -46,7 +46,6 @@ export class Client extends RawClient {
     return call
   }
 
-  /** Reads, and has the answer next. */
   async ask(offset: number, fields: Partial<ReturnType<typeof read>> = {}): Promise<number> {
     return (await this.answered(this.read(offset, fields))).lo
   }

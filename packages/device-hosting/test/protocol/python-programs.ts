@@ -26,7 +26,6 @@ export const program = (...lines: readonly string[]): string[] => {
   const head = ['import asyncio, os', 'from retrap_device import *', 'class D(Device):', '  name = "d"']
   return ['-W', 'error', '-c', [...head, ...lines.map((line) => `  ${line}`), 'serve(D)'].join('\n')]
 }
-/** Starts such a program. */
 export const start = (...lines: readonly string[]) => startServer(PYTHON, program(...lines), ENV)
 /** The devices answer at one range. */
 export const RANGE = 'def __init__(self): self.mmio(0x1000, 0x1000)'

@@ -40,7 +40,6 @@ export const write = (call: number, offset: number, value: number, size = 4, now
   ...{ kind: 'write', call, region: 1, offset, size, value: word(value), vcpu: 0, now: word(now) },
 })
 
-/** A timer's call at its deadline. */
 export const timer = (call: number, deadline: number): ProtocolFrame<'timer'> => ({
   ...{ kind: 'timer', call, timer: 1, deadline: word(deadline), now: word(deadline) },
 })

@@ -5,11 +5,9 @@ import { numbers } from '@retrap/tooling/random'
 export interface BadNetwork {
   /** The port that leads to the other end. */
   readonly port: number
-  /** Connections that it has cut. */
   readonly cuts: number
   /** Connections that there have been. */
   readonly connections: number
-  /** Cuts all connections. */
   cut(): void
   /** Keeps bytes back, without a word to either end; false: lets them go. */
   hold(on: boolean): void

@@ -43,7 +43,6 @@ export class TestDisk implements device.BlockBackend {
     return this.#held.length
   }
 
-  /** Changes its properties. */
   change(given: Partial<device.BlockProperties>): void {
     this.given = given
     for (const changed of this.#listeners) changed()

@@ -44,7 +44,6 @@ export const COMMAND = 4
 export const BUS_MASTER = 4
 export const ones: RangeHandler = { read: () => 0xffff_ffff, write: () => {} }
 
-/** Configuration accesses to one function. */
 export function config(made: PciTree, id = ID) {
   return {
     read: (register: number, size = 4) => made.read(id, register, size) & (size === 4 ? -1 : 2 ** (8 * size) - 1),

@@ -53,7 +53,6 @@ export class E1000Machine {
     return new DataView(this.machine.ram.buffer)
   }
 
-  /** The interrupt pin. */
   get pin(): boolean {
     return this.machine.line(100 + DEVICE).level
   }
@@ -65,7 +64,6 @@ export class E1000Machine {
     void this.#memory.write(offset, 4, value >>> 0)
   }
 
-  /** A register of the transceiver. */
   readPhy(register: number): number {
     this.write(0x20, (2 << 26) | (1 << 21) | (register << 16))
     return this.read(0x20) & 0xffff
@@ -100,7 +98,6 @@ export class E1000Machine {
     this.write(0x3818, (tail + 1) % ENTRIES)
   }
 
-  /** Sends a legacy descriptor. */
   sendLegacy(gpa: number, bytes: number, command = 0x0b, { offset = 0, start = 0, tag = 0 } = {}): void {
     this.#put((at) => {
       this.view.setUint32(at, gpa, true)

@@ -73,7 +73,6 @@ export class NvmeMachine {
     return new DataView(this.machine.ram.buffer)
   }
 
-  /** The interrupt pin. */
   get pin(): boolean {
     return this.machine.line(104).level
   }

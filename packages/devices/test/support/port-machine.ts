@@ -22,7 +22,6 @@ export class PortMachine {
   readonly log: string[] = []
   /** Work in flight that a card without power has still to end. */
   work: { readonly promise: Promise<void>; resolve(): void } | null = null
-  /** The card's function. */
   card: PciFunction | null = null
   /** What the card was told of configuration writes. */
   readonly written: number[] = []

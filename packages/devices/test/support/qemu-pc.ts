@@ -49,7 +49,6 @@ export class QemuPc {
     return text.slice(3)
   }
 
-  /** A command of its monitor. */
   async command(execute: string, given: object = {}): Promise<void> {
     const answer = await this.#monitor.ask(JSON.stringify({ execute, arguments: given }))
     if (answer.startsWith('{"error"')) throw new Error(`QEMU answers ${answer}`)

@@ -36,7 +36,6 @@ export class QemuVga extends QemuPc {
     return Buffer.from(await this.ask(`b64read ${FRAME_BUFFER} ${bytes}`), 'base64')
   }
 
-  /** The screen. */
   async screen(): Promise<Dump> {
     const filename = join(this.folder, 'screen.ppm')
     await this.command('screendump', { filename })

@@ -295,7 +295,6 @@ export class RandomE1000 {
     return two
   }
 
-  /** A frame of the network. */
   frame(choose: Choose): Uint8Array {
     return this.#frame(choose)
   }

@@ -153,7 +153,6 @@ function fill(s: Sequence, draw: Draw, from: number, bytes: number): void {
   }
 }
 
-/** Reads parts of all planes. */
 function readPlanes(s: Sequence, draw: Draw, from: number, bytes: number): void {
   s.indexed(0x3c4, 4, 6)
   for (let plane = 0; plane < 4; plane++) {
@@ -293,7 +292,6 @@ function readRegisters(s: Sequence): void {
   }
 }
 
-/** A random case. */
 export function vgaCase(draw: Draw): readonly VgaAccess[] {
   const s = new Sequence()
   start(s)

@@ -117,7 +117,6 @@ export class VncClient implements VncTransport {
     this.send(3, incremental ? 1 : 0, ...[x, y, width, height].flatMap((value) => [value >> 8, value & 255]))
   }
 
-  /** Reads one update. */
   async update(): Promise<ClientRectangle[]> {
     const type = await this.number(1)
     if (type !== 0) throw new Error(`message ${type} instead of an update`)

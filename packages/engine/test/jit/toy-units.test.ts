@@ -9,7 +9,6 @@ import { EAGER, page, run, type RunOptions } from '../toy/run.ts'
 
 const HALT: Line = { op: 'sys', value: SYSTEM.halt }
 
-/** Sets a register. */
 const set = (rd: number, value: number): Line => ({ op: 'movi', rd, value })
 /** Ends a loop: counts register `rd` down by register 7, which is 1, and goes round until it is zero. */
 const loopEnd = (rd: number, label: string): Line[] => [

@@ -6,7 +6,6 @@ import type { UnitEntries } from '../../src/jit/unit.ts'
 
 const source = (key: number, offset = key): CodeSource => ({ key, offset }) as CodeSource
 
-/** A table that shows its entries. */
 class Table implements UnitEntries {
   readonly entries = new Map<number, object>()
 

@@ -140,7 +140,6 @@ class ToyUnit implements engine.UnitSemantics<ToyForm> {
   }
 }
 
-/** An operation in a unit. */
 class UnitContext extends ToyContext {
   readonly #unit: ToyUnit
   readonly #exits: engine.InstructionExits

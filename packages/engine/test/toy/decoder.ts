@@ -18,7 +18,6 @@ export interface ToyForm {
   readonly target?: Target
 }
 
-/** The key of a form. */
 export function formKey({ op, target }: ToyForm): string {
   return target === undefined ? op : `${op} ${target}`
 }

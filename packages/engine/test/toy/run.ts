@@ -8,7 +8,6 @@ import { Reference } from './reference.ts'
 
 /** Has all code compiled that a branch has come to twice. */
 export const EAGER: NonNullable<ToyOptions['jit']> = { threshold: 1, fewestInstructions: 1 }
-/** The inlined forms. */
 export const HOT: ReadonlySet<string> = new Set(INLINABLE)
 const ENOUGH = 1_000_000
 /** A page of memory that maps a frame. */
@@ -26,7 +25,6 @@ export interface RunOptions extends Partial<Pick<ToyMachine, 'pages' | 'frames' 
   readonly afterTurn?: (processor: ToyProcessor, turns: number) => void
 }
 
-/** A machine with a program. */
 export function machineOf(lines: readonly Line[], { start = 0, ...rest }: RunOptions = {}): ToyMachine {
   const linear = new Uint8Array(2 * PAGE_BYTES).fill(0xff)
   linear.set(assemble(lines).bytes, start)

@@ -11,7 +11,6 @@ export interface LocalAgent extends GuestPort {
   readonly operations: string[]
   /** Sends what no session sends. */
   noise(text: string): void
-  /** Ends the agent. */
   end(): Promise<void>
 }
 

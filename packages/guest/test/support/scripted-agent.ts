@@ -10,7 +10,6 @@ export interface Request {
 /** What a peer sends for a request: words of an answer, all that it sends as text, or nothing. */
 type Reply = readonly string[] | string | undefined
 
-/** An answer's line. */
 export function answerLine(session: string, id: string | number, words: readonly string[]): string {
   const line = [session, id, ...words].join(' ')
   return `\nrt1< ${line.length} ${line}\n`
@@ -18,7 +17,6 @@ export function answerLine(session: string, id: string | number, words: readonly
 
 /** A peer that does what a test has it do. It never carries out anything. */
 export class ScriptedAgent implements GuestPort {
-  /** All requests that have come. */
   readonly requests: Request[] = []
   #listener: (bytes: Uint8Array) => void = () => {}
   readonly #reply: (request: Request, times: number) => Reply

@@ -62,7 +62,6 @@ const FLAG = 13
 /** When the other vCPU acts. */
 export const POINTS = ['trapped', 'translated', 'read', 'pending'] as const
 
-/** What a round has shown. */
 export interface Round {
   /** What is wrong. */
   readonly problem: string | undefined
@@ -173,7 +172,6 @@ export class FetchRace {
     for (const [number, value] of Object.entries(x)) registers.setX(Number(number), value)
   }
 
-  /** One round. */
   async round(rng: Rng): Promise<Round> {
     const domain = this.#domain
     const [vcpu, other] = domain.vcpus as readonly [ArmVcpu, ArmVcpu]

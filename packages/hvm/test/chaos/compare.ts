@@ -17,7 +17,6 @@ export function compare(calm: ChaosMachine, wild: ChaosMachine): string | undefi
   return compareRegisters(calm, wild) ?? compareMemory(calm, wild)
 }
 
-/** What differs of registers. */
 export function compareRegisters(calm: ChaosMachine, wild: ChaosMachine): string | undefined {
   if (calm.cpu.materialiseFlags() !== wild.cpu.materialiseFlags()) return registersDiffer(calm, wild)
   const registers = wild.registers()

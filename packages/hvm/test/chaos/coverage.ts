@@ -6,7 +6,6 @@ import { HAPPENINGS, WAITING_FOR, type Happening, type WaitingFor } from './even
 export const PLACES = ['RAM', 'MMIO', 'ports', 'RAM and MMIO', 'RAM and ports', 'all three'] as const
 export type Place = (typeof PLACES)[number]
 
-/** String instructions. */
 export const STRINGS = ['INS', 'OUTS', 'MOVS', 'CMPS', 'STOS', 'LODS', 'SCAS'] as const
 
 /** What a pass waits for. */

@@ -60,11 +60,8 @@ export interface Plan {
   readonly heard: boolean
   /** The late answer comes before the vCPU goes on. */
   readonly drained: boolean
-  /** Mode to load. */
   readonly mode: number
-  /** The context to set. */
   context: SavedCpu | undefined
-  /** The instruction is a task switch. */
   switchesTask: boolean
 }
 

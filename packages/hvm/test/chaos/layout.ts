@@ -13,7 +13,6 @@ const PD_NARROW = 0x8000
 const PT_NARROW = [0x9000, 0xa000] as const
 const GDT = 0xb000
 const GDT_BYTES = 0xa0
-/** All page tables. */
 export const TABLES: number = PML4
 export const TABLES_END: number = GDT
 const IDT_64 = 0xc000
@@ -174,7 +173,6 @@ export function moveToStore(ram: DataView, page: number): void {
 /** What a page of the window may be: RAM, ROM, a device whose reads differ, one that keeps what it is given, or a fault. */
 export type WindowPage = 'RAM' | 'ROM' | 'FIFO' | 'store' | 'read-only' | 'absent'
 
-/** Maps a page of the window. */
 export function mapWindow(ram: DataView, index: number, page: WindowPage): void {
   const linear = WINDOW + 0x1000 * index
   if (page === 'FIFO') mapPage(ram, linear, FIFO_GPA + 0x1000 * index, WRITABLE | USER)

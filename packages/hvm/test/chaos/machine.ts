@@ -52,7 +52,6 @@ export interface SavedMachine {
   readonly taken: number
   readonly more: number
   readonly bootstrap: boolean
-  /** Of random numbers. */
   readonly seed: number
 }
 
@@ -89,7 +88,6 @@ export class ChaosMachine {
   readonly rom = new Set<number>()
   /** Stores to those, which the board has heard of: address, size and data. */
   readonly romStores: string[] = []
-  /** Interrupts that the processor has taken. */
   taken = 0
   /** Interrupts that are to come up once the current one has been taken. */
   #more = 0

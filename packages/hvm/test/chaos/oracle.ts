@@ -40,7 +40,6 @@ const CANCELLED: Exit = { reason: 'budget' }
 const MOST_BEFORE = 2
 /** Bytes that the devices take at once. */
 const DEVICE_BYTES = 4
-/** Bytes of handlers. */
 const HANDLERS_BYTES = 0x400
 /** Guest frames whose contents nobody but instructions changes: stacks and the window. */
 const DATA_PAGES = [0xe, 0xf, 0x12, 0x14, 0x15, 0x16, 0x17] as const

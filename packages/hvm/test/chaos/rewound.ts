@@ -36,7 +36,6 @@ export class Rewound {
     this.#devices = machine.devices.save()
   }
 
-  /** The instruction has ended. */
   ended(): void {
     const { ram, devices, cpu } = this.#machine
     this.#registers = cpu.registers.parts.map((part) => part.slice())

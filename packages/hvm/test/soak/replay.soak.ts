@@ -12,7 +12,6 @@ import type { Soak } from '@retrap/tooling/soak'
 import type { Coverage } from '../chaos/coverage.ts'
 import { Oracle } from '../chaos/oracle.ts'
 
-/** Instructions of a step. */
 export const INSTRUCTIONS = 32
 
 /** Of every four programs, two have their devices behind a promise, one in a Worker, one behind a socket. */

@@ -37,7 +37,6 @@ export const ISR_EL1: number = (3 << 14) | (12 << 7) | (1 << 3)
 const ISR_IRQ = 0x80
 const ISR_FIQ = 0x40
 
-/** Describes an operation for a person. */
 export function describe(each: Operation): string {
   if (each.kind === 'line') return `input ${each.intid} of CPU ${each.cpu} ${each.level ? 'up' : 'down'}`
   const value = each.write ? ` = ${each.value.toString(16)}` : ''

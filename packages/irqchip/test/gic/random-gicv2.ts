@@ -14,7 +14,6 @@ export class RandomGicV2 {
   readonly #rng: Rng
   readonly #cpus: number
   readonly #list: Operation[] = []
-  /** Inputs that are up. */
   readonly #up = new Set<string>()
   /** Processors that shared interrupts go to. QEMU has the active state of these for each: they have one, and keep it. */
   readonly #owner = new Map<number, number>()
@@ -24,7 +23,6 @@ export class RandomGicV2 {
     this.#cpus = cpus
   }
 
-  /** Operations from power-on. */
   operations(): Operation[] {
     const rng = this.#rng
     for (let n = 0; n < 9; n++) {

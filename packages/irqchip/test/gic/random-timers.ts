@@ -9,7 +9,6 @@ const COUNTS = [0n, 1n, 2n ** 62n, 2n ** 63n, 2n ** 64n - 1n, 0xffff_ffffn * 2n 
 /** Ticks: none, half a minute, and a few that are past. */
 const TICKS = [0n, 0x7fff_ffffn, 0xffff_ffffn, 0xffff_fc18n, 0x1_ffff_fc18n]
 
-/** Operations from power-on. */
 export function timerOperations(rng: Rng, cpus: number): Operation[] {
   const list: Operation[] = []
   const system = (cpu: number, encoding: number, value?: bigint): void => {

@@ -20,7 +20,6 @@ const BOARDS: readonly ArmBoard[] = [
 ]
 const boards = BOARDS.map((board) => ({ name: `${board.cpus} processors, GICv${board.gic ?? 3}`, board }))
 
-/** Tables by signature. */
 function tablesOf(board: ArmBoard): Map<string, Uint8Array> {
   const { image, addresses } = buildArmAcpiTables(board, BASE)
   const view = new DataView(image.buffer)

@@ -20,7 +20,6 @@ const REFERENCES: Readonly<Record<string, { readonly row: number; readonly at: n
   'interrupt-map': { row: 10, at: 4 },
   'msi-map': { row: 4, at: 1 },
 }
-/** Random bytes. */
 const RANDOM = new Set(['rng-seed', 'kaslr-seed'])
 
 /** The content of a tree, one line a property: handles are the paths of what they stand for. */

@@ -15,7 +15,6 @@ const [folder, boot] = (await debianMembers([wanted, linux])) ?? []
 const note = skipNote(folder !== undefined, 'cannot fetch it')
 const DEADLINE_MS = 120_000
 
-/** Bytes that are read and written. */
 function mediumOf(bytes: Uint8Array, readOnly = false): BlockBackend {
   const properties = { bytes: bytes.length, blockBytes: 512, physicalBlockBytes: 512, maximumBytes: 1 << 20 }
   return {

@@ -78,7 +78,6 @@ const PRINTED = Array.from({ length: 40 }, (_, i) => String.fromCharCode(0x41 + 
 /** A kernel that waits for ever. */
 const HALTING = image(0xd503_207f, 0x17ff_ffff)
 
-/** All of a machine that has ended. */
 async function endOf({ domain }: ArmMachine): Promise<string[]> {
   const { saveDomain } = await import('@retrap/hvm/arm')
   return linesOf(await saveDomain(domain, 1000))

@@ -127,7 +127,6 @@ export class Bench {
   }
 }
 
-/** Builds the image. */
 export function guest(build: (bench: Bench) => void): Uint8Array {
   const asm = new x86.Assembler({ bits: 16, address: BASE })
   const text = asm.label('text')

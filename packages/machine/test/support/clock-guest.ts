@@ -17,7 +17,6 @@ const HPET = 0xfed0_0000
 const IDT = FIRMWARE_BASE + 0x8000
 const IDTR = IDT + 0x800
 const HANDLERS = FIRMWARE_BASE + 0x4000
-/** Vectors of the log. */
 export const PIT_VECTOR = 0x20
 export const RTC_VECTOR = 0x28
 export const APIC_VECTOR = 0x41

@@ -19,7 +19,6 @@ const EVERY: readonly MachineBoard[] = ['pc', 'q35', 'virt']
 const WITH_PORTS: readonly MachineBoard[] = ['q35', 'virt']
 const OF_PC: readonly MachineBoard[] = ['pc', 'q35']
 
-/** A device of the table. */
 export interface CombinedDeviceRow {
   /** Boards whose options have a name for it. */
   readonly boards: readonly MachineBoard[]
@@ -80,7 +79,6 @@ export const PLUGGED: readonly CombinedDevice[] = [
   ...(['scsi-controller', 'model', 'deterministic-model'] as const),
 ]
 
-/** Verbs of a machine that is there. */
 const VERBS: readonly MachineVerb[] = ['save', 'restore', 'checkpoint', 'fork', 'reverse', 'migrate', 'plug', 'gdb']
 /** Verbs that make a machine, and the run that it then has. */
 const MAKING: Partial<Readonly<Record<MachineVerb, MachineRun>>> = {
@@ -90,9 +88,7 @@ const MAKING: Partial<Readonly<Record<MachineVerb, MachineRun>>> = {
   replay: 'replayed',
 }
 
-/** A machine of the table. */
 export interface CombinedMachine {
-  /** The machine's board. */
   readonly board: MachineBoard
   /** The guest sees Xen's interface. */
   readonly xen: boolean
@@ -157,7 +153,6 @@ export function combinationOf(
 
 const RUNS = { recorded: 'record', replayed: 'replay' } as const
 
-/** The traits of a device that is plugged in. */
 const pluggedTraits = (device: CombinedDevice): ReadonlySet<DeviceTrait> => new Set(COMBINED_DEVICES[device].traits)
 
 function traitsOfCell({ board, xen, smm, placement, device, clock, run }: CombinedMachine & { run: MachineRun }) {

@@ -79,7 +79,6 @@ const PARTS = {
   },
 } satisfies Readonly<Record<string, (asm: x86.Assembler) => unknown>>
 
-/** The name of a part. */
 export type Part = keyof typeof PARTS
 export const ALL_PARTS = Object.keys(PARTS) as readonly Part[]
 

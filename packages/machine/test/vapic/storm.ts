@@ -75,7 +75,6 @@ const REGISTERS = [x86.eax, x86.ecx, x86.edx, x86.ebx, x86.esp, x86.ebp, x86.esi
 const CROSSING = K.linear(K.AT.window) + 0xffb
 const address = [K.TPR & 255, (K.TPR >>> 8) & 255, (K.TPR >>> 16) & 255, K.TPR >>> 24] as const
 
-/** A random storm. */
 export function randomStorm(rng: Rng, cpus: number): Storm {
   const vector = (): number => rng.between(FIRST_VECTOR, LAST_VECTOR)
   const vectors = (): number[] => Array.from({ length: rng.between(1, 4) }, vector)

@@ -62,7 +62,6 @@ export function writingPc(writing: Writing, snapshot?: PcOptions['snapshot']): P
   })
 }
 
-/** Tells the guest to end. */
 export function tellToEnd({ domain }: Pc): void {
   domain.guestMemory.write(END, Uint8Array.of(1, 0, 0, 0))
 }

@@ -135,7 +135,6 @@ export class TestGuest {
     this.send(PROTOCOL_UDP, makeUdp(source, destination, { sourcePort, destinationPort, payload }), destination, source)
   }
 
-  /** The datagrams that have come. */
   get datagrams() {
     return this.packets.flatMap((packet) => {
       const datagram = packet.protocol === PROTOCOL_UDP ? readUdp(packet) : null
@@ -213,7 +212,6 @@ export class TestGuest {
   }
 }
 
-/** A connection of the guest's. */
 export class GuestConnection {
   connection!: TcpConnection
   connected = false

@@ -51,7 +51,6 @@ export interface ArmGuest {
   readonly loop: number
 }
 
-/** Makes the guest. */
 export function armGuest(): ArmGuest {
   const words: number[] = Array.from({ length: 16 }, () => 0)
   const add = (...more: number[]): void => void words.push(...more)

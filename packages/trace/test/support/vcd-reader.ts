@@ -1,6 +1,5 @@
 /** Reads a Value Change Dump. Source: IEEE Std 1364-2001, 18.2, "Format of the four-state VCD file". */
 
-/** A variable of the file. */
 export interface ReadVariable {
   readonly type: string
   readonly bits: number

@@ -10,7 +10,6 @@ const NORMAL = trbType(1)
 
 /** How a command moves data. */
 export interface CommandData {
-  /** Bytes that the host expects. */
   readonly toHost?: number
   /** Bytes that it sends. */
   readonly out?: Uint8Array

@@ -48,7 +48,6 @@ class Board extends FlatHost {
   }
 }
 
-/** The guest, with a patcher. */
 export class Guest implements VapicHost {
   vcpuCount: number
   pollMethod: VapicHost['pollMethod']

@@ -54,7 +54,6 @@ export interface QueueCase {
   readonly start: number
 }
 
-/** Chooses a case. */
 export function chooseCase(choose: Choose): QueueCase {
   const packed = choose(2) === 1
   return {

@@ -1,7 +1,6 @@
 import type { AccessSize } from '@retrap/device'
 import { PciMachine } from '@retrap/device/test-machine'
 
-/** A machine of one virtio device. */
 export class VirtioMachine extends PciMachine {
   read(bar: number, offset: number, size: AccessSize): number {
     return this.readBar(bar, offset, size)

@@ -76,7 +76,6 @@ export class VsockDriver {
     this.driver.notify(queue)
   }
 
-  /** Sends a packet. */
   send({ op, sourceCid = CID, destinationCid = 2, type = 1, guestPort = 1000, hostPort = 1, ...more }: Sent): void {
     const { flags = 0, room = 0x4_0000, forwarded = 0, payload = new Uint8Array(0), length = payload.length } = more
     const { view, ram } = this.machine

@@ -490,5 +490,4 @@ export function tickingArmGuest(): Uint8Array {
   return armGuest(sendArm(3), 0xd53b_e044, sendArm(4), 0xd348_fc84, sendArm(4), 0xd348_fc84, sendArm(4))
 }
 
-/** Sends each byte as a line. */
 export const lineArmGuest = (): Uint8Array => armGuest(sendArm(3), movz(4, 10), sendArm(4))

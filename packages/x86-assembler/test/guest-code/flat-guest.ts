@@ -67,7 +67,6 @@ export abstract class FlatGuest {
   /** RAM of the guest. */
   protected abstract ram(): GuestRam
 
-  /** Loads a program. */
   program(address: number, bits: 16 | 32, build: (asm: Assembler) => void): void {
     const asm = new Assembler({ bits, address })
     build(asm)

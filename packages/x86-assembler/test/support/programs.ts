@@ -3,7 +3,6 @@ import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DebianMembers } from '@retrap/tooling/debian'
 
-/** A program of Debian's. */
 export interface Program extends DebianMembers {
   readonly name: string
   readonly bits: 16 | 32 | 64

@@ -7,7 +7,6 @@ import type { CodeSection } from './programs.ts'
 
 const formatter = new Formatter(FormatterSyntax.Intel)
 
-/** What iced makes of the bytes. */
 function readByIced(bytes: Uint8Array, address: number, bits: number): string {
   const decoder = new Decoder(bits, bytes, DecoderOptions.None)
   decoder.ip = BigInt(address)

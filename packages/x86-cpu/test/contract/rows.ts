@@ -248,7 +248,6 @@ function header(bits: number): [number, number, number][] {
   return Array.from({ length: 16 }, (_, i) => [AREA + 512 + 4 * i, 4, i === 0 ? bits : 0])
 }
 
-/** A header of the compacted form. */
 function compacted(bits: number, layout: number): [number, number, number][] {
   return header(bits).map(([at, bytes, value], i) => [at, bytes, i === 2 ? layout : i === 3 ? 0x8000_0000 | 0 : value])
 }
@@ -261,7 +260,6 @@ function pointer(at: number, offset: number, selector: number, bytes = 4): Words
   return [...frame(at, [offset], bytes), [at + bytes, 2, selector]]
 }
 
-/** Words from an address on. */
 function frame(at: number, words: readonly number[], bytes = 8): Words {
   return words.map((word, i) => [at + bytes * i, bytes, word])
 }

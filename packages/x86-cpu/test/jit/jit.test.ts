@@ -9,7 +9,6 @@ import type { BareOptions } from '../support/bare-cpu.ts'
 import { EAGER_JIT } from '@retrap/tooling/jit'
 import { soak } from '../soak/jit.soak.ts'
 
-/** Data of the programs. */
 const DATA = 0x1_0000
 
 /** Runs a program to its HLT in both executions, and gives both processors, which agree. */

@@ -24,7 +24,6 @@ const RBX = 3
 /** General registers that a case must not name. */
 export const KEPT = [3, 4, 5, 15]
 
-/** Returns a number below a limit. */
 export type Random = (limit: number) => number
 
 /** A generator of the sequence that a seed begins. */
@@ -245,7 +244,6 @@ export const codeOf = (image: Uint8Array): string =>
     .map((byte) => byte.toString(16).padStart(2, '0'))
     .join(' ')
 
-/** Our processor. */
 export class OurProcessor {
   readonly #pc: BareCpu
   readonly #view: DataView

@@ -35,7 +35,6 @@ const SCRATCH = 15
 const CLASSES = { 1: 'gp8', 2: 'gp16', 4: 'gp32', 8: 'gp64' } as const
 type Size = keyof typeof CLASSES
 
-/** Register numbers of a program. */
 type Names = readonly number[]
 /** An operand of a step, as each of the programs names it. */
 type Drawn = (names: Names) => Operand
@@ -77,7 +76,6 @@ const KINDS: ReadonlySet<number> = new Set([
   ...[OperandKind.IMM32_SX, OperandKind.IMM64, OperandKind.XMM_REG, OperandKind.XMM_RM, OperandKind.XMM_RM_REG],
 ])
 
-/** The codes that a test draws. */
 export const drawnCodes: readonly CodeInfo[] = codes.filter(isDrawn)
 
 const EDGES = [0n, 1n, 0x7fn, 0x80n, 0xffn, 0x7fffn, 0x8000n, 0x7fff_ffffn, 0x8000_0000n, 2n ** 63n, -1n]

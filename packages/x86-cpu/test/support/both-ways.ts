@@ -15,7 +15,6 @@ export interface Program {
   readonly at?: number
   readonly mode?: BareOptions['mode']
   readonly cpu?: BareOptions['cpu']
-  /** Assembles the code. */
   readonly code: (asm: Assembler) => void
   /** How the second processor compiles; default {@link EAGER_JIT}. */
   readonly jit?: JitOptions
@@ -23,7 +22,6 @@ export interface Program {
   readonly prepare?: (pc: BareCpu, at: (label: string) => number) => void
 }
 
-/** Makes both processors. */
 export function bothWays(program: Program): readonly [BareCpu, BareCpu] {
   return [oneWay(program, false), oneWay(program, program.jit ?? EAGER_JIT)]
 }

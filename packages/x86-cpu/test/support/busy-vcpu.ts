@@ -10,7 +10,6 @@ export interface BusyRun {
   readonly executed: number
   readonly units: number
   readonly failures: number
-  /** Bytes of the largest module. */
   readonly largestBytes: number
   /** Milliseconds until compiled code had executed something. */
   readonly enteredAfterMs: number

@@ -45,7 +45,6 @@ export interface ProgramChoices {
   /** Linear address of its first byte. */
   readonly start: number
   readonly gates: Gates
-  /** The modes that blocks are in. */
   readonly worlds: readonly World[]
   readonly blocks: number
   /** It changes control registers, segments, page tables, debug registers and RFLAGS. */

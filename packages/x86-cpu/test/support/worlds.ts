@@ -39,7 +39,6 @@ export const ALIAS_PAGES = 5
 /** Vector of interrupts from outside. */
 export const INTERRUPT = 0x40
 
-/** Selectors. */
 export const SELECTORS = {
   code64: 0x08,
   data: 0x10,
@@ -168,7 +167,6 @@ function code(): Code {
   return assembled
 }
 
-/** The addresses of the gates. */
 export function gates(): Gates {
   const { at } = code()
   const all = (way: string): Record<World, number> =>

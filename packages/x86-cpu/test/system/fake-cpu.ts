@@ -90,7 +90,6 @@ export class FakeCpu implements Cpu {
   readonly memoryAccess = { locatedMa: 0 }
   readonly view: DataView
   readonly bytes: Uint8Array
-  /** Page numbers. */
   readonly absent = new Set<number>()
   readonly readOnly = new Set<number>()
   /** Accesses made so far, and the one that is refused. */
@@ -182,7 +181,6 @@ export class FakeCpu implements Cpu {
     this.flushes.push(all)
   }
 
-  /** Keys that were dropped. */
   readonly droppedKeys: number[] = []
   dropKeys(keys: number): void {
     this.droppedKeys.push(keys)

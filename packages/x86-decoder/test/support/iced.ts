@@ -193,7 +193,6 @@ export function icedInfo(insn: M.Instruction, info: M.InstructionInfo): Record<s
   }
 }
 
-/** The same of ours. */
 export function ourInfo(code: CodeInfo): Record<string, string> {
   const flags = (bits: number): string => FLAGS.map(([letter, , bit]) => ((bits & bit) === 0 ? '' : letter)).join('')
   return {

@@ -39,7 +39,6 @@ class Turns implements Sleeper {
 
   wake(): void {}
 
-  /** Lets it go on. */
   give(): void {
     const go = this.#go
     this.#go = null

@@ -7,7 +7,6 @@ import type { World } from './world.ts'
 interface Processors {
   /** By vCPU: its request has no answer yet. */
   readonly busy: boolean[]
-  /** One of them executes. */
   executing: boolean
 }
 
@@ -85,7 +84,6 @@ export class Processor {
     return text
   }
 
-  /** An access to a device. */
   #access(): string | undefined {
     const { rng, parties } = this.#world
     if (parties.length === 0) return undefined

@@ -50,7 +50,6 @@ export interface Stage {
     readonly invalidations: Invalidations
     readonly changes: Pick<MemoryChanges, 'request' | 'stopped'>
   }
-  /** A processor has its turn. */
   turn(): string | undefined
   /** All of them have it, and begin nothing new. */
   rest(): void
@@ -151,7 +150,6 @@ export class World {
 
   // ---- changes of the map ----
 
-  /** Makes a change. */
   change(by: string, change: () => void): witness.Call {
     return this.map.change(by, this.at, () => {
       try {

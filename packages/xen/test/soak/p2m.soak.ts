@@ -8,7 +8,6 @@ import { interleave } from '../interleavings/interleaving.ts'
 import { DomainStage } from '../interleavings/domain-stage.ts'
 import { LightStage } from '../interleavings/light-stage.ts'
 
-/** Actions of a step. */
 export const ACTIONS = 32
 /** The same with processors, which do more at a time. */
 export const DOMAIN_ACTIONS = 80

@@ -103,7 +103,6 @@ export class XenArmTestGuest extends RamOfGuest {
     this.program(CODE, [HYPERCALL, ...FINISH])
   }
 
-  /** Writes instructions. */
   program(gpa: number, words: readonly number[]): void {
     this.write32(gpa, ...words)
   }

@@ -8,7 +8,6 @@ const PATIENCE_NS = 1e9
 /** How a guest may end that has been treated like this. */
 const EXITS = ['stopped', 'power-off', 'reset', 'guest-shutdown', 'vcpu-shutdown']
 
-/** A number below a bound. */
 export type Random = (below: number) => number
 
 /** A number as guests would use it, or as they should not. */

@@ -77,7 +77,6 @@ function connection(sent: () => Promise<void>): readonly [Channel, Channel] {
   return [end(there, back, sent), end(back, there, async () => {})]
 }
 
-/** A machine that is moved. */
 type Moved = Parameters<typeof migrate>[1]
 
 /**

@@ -11,7 +11,6 @@ import type { CardPlace } from './cards.ts'
 import { type Act, actsFor, type Disturbance, inState, type State } from './states.ts'
 import { differenceOf, type Making, recorded, refusedTo, replayed, Stops, Subject, textOf } from './machines.ts'
 
-/** A drawn case. */
 export interface Case {
   readonly making: Making
   readonly acts: readonly Act[]
@@ -19,7 +18,6 @@ export interface Case {
   readonly endNs: number
   /** Whether hot code is compiled in the run that is disturbed, or run again. */
   readonly other: boolean
-  /** Of a recording. */
   readonly checkpointMs: number
   /** Where a recording is gone to, as parts of it. */
   readonly stops: readonly number[]
@@ -367,7 +365,6 @@ async function play(
   return ends.flat()
 }
 
-/** The outcome of a case. */
 export type Outcome =
   | { readonly kind: 'equal' }
   /**

@@ -33,7 +33,6 @@ interface Page {
 
 const fileOf = (name: string): string => new URL(`../../../../../packages/web/src/worker/${name}`, import.meta.url).href
 
-/** Loads it. */
 export async function loadPage(): Promise<Page> {
   const files = await Promise.all(['travelled-runs.ts', 'recorded-machine.ts'].map((name) => import(fileOf(name))))
   return Object.assign({}, ...files) as Page

@@ -65,7 +65,6 @@ function execute({ memory: wasm, table, ramMa, number, jit, turn }: Task): strin
 /** They run one program after another: their interpreters are generated once. */
 const pool: Worker[] = []
 
-/** Ends all threads. */
 export const endNeighbours = (): Promise<unknown> => Promise.all(pool.splice(0).map((worker) => worker.terminate()))
 
 /** How two threads run. A busy host may take several times `ms` until `isEnough`, and gets 20 s at most. */

@@ -36,7 +36,6 @@ const PSTATE = 0x345
 
 /** What a program has come to. */
 export interface Outcome {
-  /** Registers by name. */
   readonly registers: ReadonlyMap<string, bigint>
   readonly ram: Uint8Array
   /** The device's accesses, in order. */

@@ -13,7 +13,6 @@ const COUNTER = 27
 const PAGES_BASE = 28
 const RESERVED = new Set([0, ...Array.from({ length: 15 }, (_, i) => FIRST_BASE + i)])
 
-/** Instructions of a round, and rounds. */
 const LENGTH = 40
 const MOST_ROUNDS = 12
 

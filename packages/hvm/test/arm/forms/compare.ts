@@ -9,7 +9,6 @@ const EC_SVC = 0x15n
 
 /** What cases have shown. */
 export interface FormCounts {
-  /** Runs of an instruction. */
   runs: number
   /** Accesses that a device was asked for, in runs where it answers at once. */
   accesses: number

@@ -42,7 +42,6 @@ const KINDS: readonly PageKind[] = [
 export const MEMORY_TYPES = [0x04, 0xff, 0x44] as const
 export const MAIR: bigint = MEMORY_TYPES.reduce((sum, type, i) => sum | (BigInt(type) << BigInt(8 * i)), 0n)
 
-/** A page of the test. */
 export interface TestPage {
   readonly kind: PageKind
   /** Its memory type, a place in {@link MEMORY_TYPES}. */

@@ -114,7 +114,6 @@ export class FormMachine {
     return promise
   }
 
-  /** Executes a case. */
   async run(each: FormCase, answers: Answers): Promise<Outcome> {
     this.#begin(each)
     this.#answers = answers

@@ -55,7 +55,6 @@ const some = (rng: Rng, bits: readonly number[]): bigint =>
 
 const general = (rng: Rng): bigint[] => Array.from({ length: 31 }, () => rng.u64())
 
-/** The forms that the processor has. */
 export const FORMS: readonly Form[] = loadStoreFormsA64.filter(({ feature }) => !ABSENT.includes(feature))
 
 /** A case of a form of loads and stores; undefined if what was drawn is another's, or the manual leaves it open. */
@@ -282,5 +281,4 @@ export function templates(): Template[] {
   return all
 }
 
-/** Draws a case of a template. */
 export const drawTemplate = (template: Template, rng: Rng): TrapCase => ({ ...template(rng), offDevice: false })

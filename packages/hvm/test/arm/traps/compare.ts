@@ -122,7 +122,6 @@ export class TrapDomain {
     return { traps, ram: everything.subarray(0, this.#guest.ramPages * 4096) }
   }
 
-  /** A case on ours. */
   run(each: TrapCase): Trap {
     const domain = this.#domain
     const guest = this.#guest

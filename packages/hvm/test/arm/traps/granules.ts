@@ -77,7 +77,6 @@ const upperHalf = (): TrapGuest['image'] => {
 class Drawing {
   readonly rng: Rng
   readonly granule: Granule
-  /** Bits of addresses. */
   readonly size: number
   /** Addresses worth a try. */
   readonly addresses: bigint[] = []
@@ -181,7 +180,6 @@ export interface DrawnTables {
   readonly addresses: readonly bigint[]
 }
 
-/** Draws tables. */
 export function drawTables(rng: Rng, granule: Granule): DrawnTables {
   const drawing = new Drawing(rng, granule)
   const root = drawing.draw()
@@ -229,7 +227,6 @@ const TRIES: readonly (readonly [name: string, word: number])[] = [
   ['at s1e1wp', 0xd508_7920],
 ]
 
-/** Draws something to try. */
 export function drawTry(rng: Rng, { guest, addresses }: DrawnTables): TrapCase {
   // AArch64.S1ApplyOutputPerms: with DBM, AP[2] is 0 in effect, so that what EL0 may write EL1 may not execute; not so in QEMU.
   const isDirtied = ((guest.tcr >> BigInt(TCR_HD)) & 1n) !== 0n

@@ -12,7 +12,6 @@ const DATA_ONLY = RAM + 0x8_1000
 export interface TrapGuest {
   /** What its RAM begins with. */
   readonly image: readonly { readonly gpa: number; readonly bytes: Uint8Array }[]
-  /** Maps its memory. */
   readonly map: (p2m: P2m) => void
   /** Pages of its RAM, in one piece. */
   readonly ramPages: number

@@ -353,7 +353,6 @@ function short(draw: Draw): ArmCase {
 
 const FORMATS = [long64, long32, short] as const
 
-/** A random case. */
 export const randomArmCase = (draw: Draw): ArmCase => pick(draw, FORMATS)(draw)
 
 /** A case as text, for whoever reads a failure. */

@@ -179,7 +179,6 @@ Object.assign(SCENARIOS, {
 
 /** What a scenario has come to. */
 export interface Outcome {
-  /** How each thread has ended. */
   readonly ends: readonly string[]
   /** How often something was changed, and looked at, and in how many milliseconds. */
   readonly versions: number

@@ -10,7 +10,6 @@ const NEIGHBOUR = 'executes vCPUs'
 /** They run one vCPU after another: their interpreters are generated once. */
 const pool: Worker[] = []
 
-/** Ends all threads. */
 export const endNeighbours = (): Promise<unknown> => Promise.all(pool.splice(0).map((worker) => worker.terminate()))
 
 /** How vCPUs are made. */

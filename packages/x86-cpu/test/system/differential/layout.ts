@@ -20,7 +20,6 @@ export const TABLES = 0x12_6000
 export const CASES = 0x18_0000
 export const RECORDS = 0x28_0000
 
-/** Variables of the program. */
 export const VARIABLES = 0x12_3000
 export const V_CASE = 0
 export const V_RECORD = 4
@@ -32,7 +31,6 @@ export const V_FAR64 = 32
 export const V_STACK_SELECTOR = 48
 export const V_FLAGS = 56
 
-/** A case in the image. */
 export const CASE_BYTES = 80
 export const C_OPERATION = 0
 export const C_CPL = 4
@@ -81,7 +79,6 @@ export type Record = { readonly [field in (typeof RECORD_FIELDS)[number]]: numbe
 export const RESULT_PORT = 0xe9
 export const EXIT_PORT = 0x501
 
-/** One operation with its circumstances. */
 export interface SegmentationCase {
   readonly operation: string
   readonly cpl: number
