@@ -15,7 +15,7 @@ export interface FoundFile {
   /** The path without links. */
   readonly path: string
   readonly stat: ShareStat
-  /** It is a folder that exists only as a mount point of a share. */
+  /** Whether nothing but a mount point of a share is there. */
   readonly isMountPoint: boolean
 }
 

@@ -182,7 +182,7 @@ class RemoteGuest implements ClusterGuest {
     this.#thread.tell(this.#request({ do: 'close' }))
   }
 
-  /** Has something happen to its disk, after what it was told before. */
+  /** Has something happen to its disk, after all earlier calls. */
   toDisk(call: Call, wakes: boolean): void {
     if (wakes) this.#tell(call)
     else this.#calls.push(call)

@@ -36,7 +36,7 @@ export function clusterTest(name: string, cluster: ClusterInput | string, option
 }
 
 /**
- * Makes a test of vitest that loses the power of a machine at every flush of its disk, and checks what is left.
+ * Makes a test of vitest: the power of a machine goes at every flush of its disk, and a check follows.
  *
  * @param options - paths begin at the folder of the test's file; `timeoutMs` is the host time of the test in milliseconds (1,200,000)
  */
@@ -47,7 +47,7 @@ export function crashTest(name: string, options: CrashTestOptions & { readonly t
   )
 }
 
-/** Options of a test, with the folder of its file, and a folder of its own for what it leaves. */
+/** Options of a test, with the folder of its file, and a folder for its plans and recordings. */
 function placesOf<T extends { readonly folder?: string | undefined; readonly outputFolder?: string | undefined }>(
   path: string,
   title: string,

@@ -54,7 +54,7 @@ export function ext4Owners(read: (block: number) => Uint8Array | undefined): (bl
     }
   }
 
-  // The map grows in this loop: a folder adds what lies in it.
+  // A folder adds its files to the map in this loop.
   for (const [inode, path] of paths) {
     const [group, index] = [groups[Math.floor((inode - 1) / inodes)]!, (inode - 1) % inodes]
     const table = newest(group.table + Math.floor(index / INODES_PER_BLOCK))
