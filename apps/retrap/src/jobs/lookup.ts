@@ -15,7 +15,7 @@ export interface FoundFile {
   /** The path without links. */
   readonly path: string
   readonly stat: ShareStat
-  /** Whether nothing but a mount point of a share is there. */
+  /** Nothing is at the path but a mount point of a share. */
   readonly isMountPoint: boolean
 }
 

@@ -68,8 +68,8 @@ const CASES: Readonly<
     check: found('log', 'tail -n 1 /data/log'),
   },
   'PostgreSQL, fsync=off': postgres('off', 20),
-  'SQLite, WAL, FULL': sqlite('wal', 'FULL', 80),
-  'SQLite, journal, EXTRA': sqlite('delete', 'EXTRA', 30),
+  'SQLite, WAL, FULL': sqlite('wal', 'FULL', 100),
+  'SQLite, journal, EXTRA': sqlite('delete', 'EXTRA', 50),
   LMDB: lmdb(80),
   'ext4, files and folders that were synced': {
     work: loop(
