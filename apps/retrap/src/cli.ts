@@ -365,8 +365,9 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   addDeviceCheck(program, host.stdout, report)
   addDeviceSdk(program, host.stdout)
   addTest(program, host, report)
-  addCrashTest(program, { stdout: plainOutput(host.stdout), stderr: host.stderr }, report)
-  addCluster(program, { stdout: plainOutput(host.stdout), stderr: host.stderr }, report, (args) => runCli(args, host))
+  const outputs = { stdout: plainOutput(host.stdout), stderr: host.stderr }
+  addCrashTest(program, outputs, report)
+  addCluster(program, outputs, report, (args) => runCli(args, host))
   addMcp(program, host, packageVersion)
   addDap(program, host, (args, around) => runCli(args, { ...host, ...around } as CliHost))
   addDisasm(program, host.stdout, host.stderr, process.env)

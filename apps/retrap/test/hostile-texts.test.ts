@@ -102,6 +102,7 @@ const LINES: readonly (readonly [line: string, paths: () => readonly string[] | 
   ...['', ' --jsonl', ' --frames', ' --frame 0', ' --machine x'].map(
     (more) => [`cluster replay @${more}`, clusterRun] as const,
   ),
+  ['crash-test --work a --check b --image @', () => [H]],
   ['cluster run @', () => inJson(CLUSTER)],
   ['cluster explore @ --branches 1', () => inJson(CLUSTER)],
   [`cluster run ${folder}/cluster --plan @`, () => inJson(PLAN)],

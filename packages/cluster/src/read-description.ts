@@ -102,11 +102,15 @@ const faultAt = <T extends z.ZodType<number>>(instant: T) =>
       .optional()
       .describe('As that of a rate.'),
     lost: z
-      .array(z.strictObject({ write: z.int().min(0), first: z.int().min(0), count: z.int().min(1) }))
+      .array(
+        z.strictObject({
+          write: z.int().min(0).describe('The number of the write since the disk was made.'),
+          first: z.int().min(0).describe('The first sector of the write that is lost.'),
+          count: z.int().min(1).describe('The number of these sectors.'),
+        }),
+      )
       .optional()
-      .describe(
-        'Of a power loss: the sectors that are lost of writes, numbered since the disk was made. Default: drawn.',
-      ),
+      .describe('Of a power loss: the sectors of writes that are lost. Default: drawn.'),
   })
 
 /** A fault whose times are in nanoseconds. */

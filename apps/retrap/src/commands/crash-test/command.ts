@@ -12,7 +12,7 @@ const OURS = 125
 const HELP = `
 A machine runs the work once, with a disk at /data. Then its power goes at each flush of the disk, and between flushes: of what was not
 flushed, writes are lost, kept, cut off, reordered or torn. Each of these disks is mounted by a machine of its own, and the check runs.
-Both are commands of a shell. A check fails by its exit code, or by lines to /dev/retrap/report:
+Both are commands of a shell; the work has ten minutes of the machine's time. A check fails by its exit code, or by lines to /dev/retrap/report:
   promised NAME NUMBER        by the work, once a number of things is safe
   found NAME NUMBER           by the check: fewer than were promised are a loss
   always NAME ok|fail JSON    by the check

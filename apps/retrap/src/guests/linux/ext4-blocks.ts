@@ -1,4 +1,5 @@
 /** Source: Linux, Documentation/filesystems/ext4 ("Index Nodes", "Extent Tree", "Directory Entries", "Journal (jbd2)"). */
+import { plainLine } from '@retrap/basics'
 import { BLOCK_BYTES, INODE_BYTES, LOST_FOUND, ROOT, S_IFDIR, SUPERBLOCK_AT } from './ext2.ts'
 import { EXTENTS_FLAG, GROUP_BLOCKS, INODES_PER_BLOCK, JOURNAL_MAGIC, layoutOf } from './ext4.ts'
 
@@ -82,8 +83,7 @@ export function ext4Owners(read: (block: number) => Uint8Array | undefined): (bl
       // `.` and `..` lead to folders that have their paths already.
       if (inode < LOST_FOUND || inode > inodesInAll || paths.has(inode)) continue
       const name = new TextDecoder().decode(new Uint8Array(block.buffer, block.byteOffset + at + 8, nameBytes))
-      // Nothing in a name may control a terminal.
-      paths.set(inode, parent + name.replaceAll(/\p{C}/gu, '?'))
+      paths.set(inode, parent + plainLine(name))
     }
   }
 
