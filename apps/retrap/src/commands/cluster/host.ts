@@ -163,7 +163,6 @@ export class LinuxHost implements GuestsHost {
           user: machine.user,
           workingDirectory: machine.workingDirectory ?? '',
           makesDirectory: makesDirectory(machine),
-          hasTerminal: false,
           env: [...SDK_ENVIRONMENT, ...env],
         },
         { ...config, hostname: hostnameOf(machine) },
