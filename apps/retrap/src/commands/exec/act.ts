@@ -52,9 +52,12 @@ async function act({ words: command, flags, given }: ExecCall, host: ExecHost, m
   if (shown === undefined && flags.hide !== undefined)
     throw usage('--hide belongs to the files of this host; leave out --image and --root')
   const named = shown && programOfHost(name, path, shown, host.cwd)
-  const ofHost =
-    where === 'host' ? openHostRoot(named === undefined ? [] : [named], shown, path) : openFolderRoot(where)
-  const opened = await (image === undefined ? ofHost : openImage(image, arch, flags))
+  const opened =
+    image !== undefined
+      ? await openImage(image, arch, flags)
+      : where === 'host'
+        ? await openHostRoot(named === undefined ? [] : [named], shown, path)
+        : openFolderRoot(where)
   const root =
     entrypoint === undefined ? opened : { ...opened, config: { ...opened.config, entrypoint: [], command: [] } }
   try {

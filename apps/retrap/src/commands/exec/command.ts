@@ -133,6 +133,7 @@ export async function runExecCommand(args: readonly string[], host: ExecHost): P
     return code
   } catch (error) {
     if (error instanceof CommanderError) {
+      await program.tellMistake(host.stderr)
       if (error.exitCode === 0) host.stdout.write(program.asked.join(''))
       return error.exitCode === 0 ? 0 : OURS
     }
