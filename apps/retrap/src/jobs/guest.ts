@@ -75,15 +75,24 @@ export async function createMachine(options: MachineOptions): Promise<Machine> {
 export class ExecGuest {
   readonly jobs: SentPort
   readonly signals: SentPort
+  /** Its kernel has random numbers of its own already. */
+  readonly isStirred: boolean
   readonly #machine: Machine
   /** Undefined for a fork: its original's. */
   readonly #units: UnitCache | undefined
 
-  private constructor(machine: Machine, units: UnitCache | undefined, jobs: SentPort, signals: SentPort) {
+  private constructor(
+    machine: Machine,
+    units: UnitCache | undefined,
+    jobs: SentPort,
+    signals: SentPort,
+    isStirred = false,
+  ) {
     this.#machine = machine
     this.#units = units
     this.jobs = jobs
     this.signals = signals
+    this.isStirred = isStirred
   }
 
   static async #make(
@@ -228,13 +237,13 @@ export class ExecGuest {
     return guest
   }
 
-  /** Makes a guest that goes on from this one's instant, with ends of its own. */
-  async fork(kind: ExecKind, streams: GuestStreams, outside: ExecOutside): Promise<ExecGuest> {
+  /** Makes a guest that goes on from this one's instant, with ends of its own. @param isStirred - see {@link ExecGuest.isStirred} */
+  async fork(kind: ExecKind, streams: GuestStreams, outside: ExecOutside, isStirred = false): Promise<ExecGuest> {
     const [jobs, signals] = [new SentPort(), new SentPort()]
     const ports = { ...streams, jobs, signals, status: new LinePort(streams.status) }
     const { virtio } = await execOptions(kind, { ports, ...outside })
     const machine = await (this.#machine as unknown as ForkedMachine).fork({ virtio })
-    return new ExecGuest(machine as unknown as Machine, undefined, jobs, signals)
+    return new ExecGuest(machine as unknown as Machine, undefined, jobs, signals, isStirred)
   }
 
   /** Has the machine stand still, or go on. */

@@ -220,7 +220,7 @@ class Run {
     const undo = this.#listen(guest)
     let code: number | undefined
     try {
-      guest.jobs.say(encodeJob(this.#job()))
+      guest.jobs.say(encodeJob({ ...this.#job(), ...(guest.isStirred && { entropy: undefined }) }))
       this.hasBegun = true
       this.#parts.host.elsewhere?.begun()
       this.#parts.missed.clear()

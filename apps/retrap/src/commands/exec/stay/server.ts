@@ -117,6 +117,7 @@ class StayingProcess {
     this.#isEnding ||= process.memoryUsage.rss() > stayMemory || !this.#isReachable()
     if (this.#runs > 0) return
     if (this.#isEnding) this.#end()
+    this.#machine.prepareNext()
     this.#endAfter(stay)
   }
 
