@@ -17,7 +17,7 @@ import type {
   PcMachineOptions,
 } from '../machine/machine-contract.ts'
 import { openSnapshotFile, writeSnapshotFile } from '../machine/snapshots/snapshot-file.ts'
-import { UnitCache } from '../machine/unit-cache/unit-cache.ts'
+import { environmentUnits, type UnitCache } from '../machine/unit-cache/unit-cache.ts'
 import { type RefusedInstruction, watchRefused } from './lacks.ts'
 import { CONTAINER_STREAMS, type ContainerEnds, type ExecEnds } from './machine.ts'
 import { type ExecKind, execOptions, readExecImages } from './machine.ts'
@@ -78,7 +78,7 @@ export class ExecGuest {
   /** Its kernel has random numbers of its own already. */
   readonly isStirred: boolean
   readonly #machine: Machine
-  /** Undefined for a fork: its original's. */
+  /** Undefined for a fork, which has its original's, and where none is kept. */
   readonly #units: UnitCache | undefined
 
   private constructor(
@@ -104,10 +104,10 @@ export class ExecGuest {
   ): Promise<ExecGuest> {
     const [jobs, signals] = [new SentPort(), new SentPort()]
     const ports = { ...streams, jobs, signals, status: new LinePort(streams.status) }
-    const units = new UnitCache(undefined, () => {})
+    const units = environmentUnits()
     // A run that can be made again compiles on its own thread.
     const helper = kind.clock === undefined && recording === undefined ? compileHelper(SHORT_RUN) : undefined
-    const jit = { keep: units, ...(helper && { helper }) }
+    const jit = { ...(units && { keep: units }), ...(helper && { helper }) }
     const options = { ...(await execOptions(kind, { ports, ...outside })), ...more, jit }
     const machine = await (recording?.record(options) ?? createMachine(options))
     return new ExecGuest(machine, units, jobs, signals)

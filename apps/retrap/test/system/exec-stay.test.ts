@@ -5,7 +5,6 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  utimesSync,
   copyFileSync,
   renameSync,
   writeFileSync,

@@ -20,6 +20,11 @@ lists them, --hide takes some out), empty folders such as /tmp, /var and /home, 
 below /: into memory, which is gone when it ends (--root-rw asks for no more than that). Only what it writes to a share with :rw
 stays. Input, output and signals are the program's.
 
+With --stay later runs begin in a tenth of a second: a process stays that holds the machine, one for each processor, and runs are forks
+of it, which share nothing. It is for the same user, environment and machine alone, and ends when it was idle for so long, when its
+memory passes --stay-memory, and by --stop. Runs with --device, --record-on-failure, several --cpus or more than 1.5 GiB have a process
+of their own in any case.
+
 Lines of docker run: -e, --env-file, -u, -w, -m, -t, --entrypoint and --tmpfs have their meaning there, and -v SRC:DST[:ro] is a
 share that may be written to. -i and --rm are always so. A run has no name: --name is left out, and a line says so.
 
@@ -34,6 +39,9 @@ Exit codes:
 Examples:
   retrap exec -- python3 -c 'print(6 * 7)'
   retrap exec --share "$PWD:rw" -- make check`
+
+/** Reads `--stay`; an empty variable of the environment is none. */
+const parseStay = parseSeconds('--stay', undefined, 1, 7 * 86_400)
 
 /** Returns a hidden option, for users who know its name from other programs. */
 const also = (flags: string): Option => new Option(flags).hideHelp()
@@ -100,7 +108,7 @@ export function addExec(
         '--stay <time>',
         'leave a process for later runs, which then take a tenth of a second; it ends when it is idle so long',
       )
-        .argParser(parseSeconds('--stay', undefined, 1, 7 * 86_400))
+        .argParser((text) => (text === '' ? undefined : parseStay(text)))
         .env('RETRAP_STAY'),
     )
     .addOption(
