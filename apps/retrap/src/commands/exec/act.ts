@@ -1,4 +1,4 @@
-/** What `retrap exec` does, by its options: in its own process, or in one that stays. */
+/** The command line of `retrap exec`, carried out: in its own process, or in one that stays. */
 import { realpathSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { explainError } from '../../errors.ts'
@@ -16,7 +16,7 @@ import { ARCHITECTURES, type ExecCall, type ExecFlags, OURS } from './flags.ts'
 import { type ExecHost, type ExecRequest, type MakeGuest, runExec } from './run.ts'
 
 /**
- * Runs what a command line asks for.
+ * Runs the program of a command line.
  *
  * @param make - makes the guest; default: from the kept machine's file
  * @returns the exit code

@@ -1,4 +1,4 @@
-/** What a command line of `retrap exec` asks for. */
+/** Options and words of a command line of `retrap exec`. */
 import type { PullPolicy } from '@retrap/oci/node'
 import type { SharedFolder } from '../../jobs/job.ts'
 import type { EmptyFolder } from '../../options/container-options.ts'

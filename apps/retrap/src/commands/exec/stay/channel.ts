@@ -3,7 +3,7 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { createConnection, type Socket } from 'node:net'
 import type { ExecCall } from '../flags.ts'
 
-/** What a connection is for: messages, or a stream of the run that the client has named so. */
+/** The purpose of a connection: messages, or a stream of the run with a name that the client has drawn. */
 export type Role = 'control' | `${'stdin' | 'stdout' | 'stderr'} ${string}`
 
 /** The terminal of a client. */

@@ -22,7 +22,7 @@ import type { ExecFlags } from '../flags.ts'
 const MOST_FOLDER = 80
 const SECRET_BYTES = 32
 
-/** Variables of the environment that decide what a process does. Those of a single run are sent with it. */
+/** Variables that a process reads. Others are sent with each run. */
 const DECIDING =
   /^(?:HOME|XDG_\w+|RETRAP_\w+|DOCKER_\w+|NODE_\w+|SSL_\w+|RUNNER_\w+|TMPDIR|REGISTRY_AUTH_FILE|(?:https?|no|all)_proxy)$/i
 const NOT_DECIDING = /^RETRAP_STAY/
@@ -80,8 +80,8 @@ function makeSecret(path: string): void {
 }
 
 /**
- * What all runs of a process have in common, as 16 hexadecimal digits: the program, the user with all groups, what the process sees of
- * the host (namespaces, root, limits, umask), its environment, and the kind of machine.
+ * The common part of all runs of a process, as 16 hexadecimal digits: the program, the user with all groups, namespaces, root, limits,
+ * umask, environment, and the kind of machine.
  *
  * Source: namespaces(7), proc(5).
  */

@@ -62,7 +62,7 @@ class StayingProcess {
     try {
       linkSync(own, this.#path)
     } catch {
-      // Nobody has answered there, or another process has been faster: both find the other at the next run.
+      // Nobody has answered, or another process was faster: the next run finds one of them.
       unlinkSync(this.#path)
       linkSync(own, this.#path)
     } finally {
@@ -151,7 +151,7 @@ class StayingProcess {
 
 const mebibytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)}M`
 
-/** A run of a client's, whose streams, terminal and signals are those of this connection. */
+/** A run of a client's: its streams, terminal and signals are the connection's. */
 class ServedRun {
   readonly #control: Socket
   readonly #ends: readonly Socket[]
