@@ -75,7 +75,7 @@ export async function createMachine(options: MachineOptions): Promise<Machine> {
 export class ExecGuest {
   readonly jobs: SentPort
   readonly signals: SentPort
-  /** Its kernel has got random numbers. */
+  /** Entropy was given to its kernel. */
   readonly isStirred: boolean
   readonly #machine: Machine
   /** Undefined for a fork, which has its original's, and where none is kept. */

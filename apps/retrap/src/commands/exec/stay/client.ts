@@ -9,7 +9,7 @@ import { explainError } from '../../../errors.ts'
 import { type ExecCall, type ExecFlags, OURS } from '../flags.ts'
 import type { ExecHost } from '../run.ts'
 import { type ClientTerminal, closed, connectTo, hear, type Role, type RunRequest, send, type Told } from './channel.ts'
-import { socketOf, stayFolder, stayKind, staySecret } from './place.ts'
+import { openDescriptors, socketOf, stayFolder, stayKind, staySecret } from './place.ts'
 
 /** RAM of the runs of a process: see `PreparedMachine`. A run with more has a process of its own. */
 const MOST_MEMORY = 1536 << 20
@@ -131,11 +131,15 @@ const NOBODY = new Set(['ENOENT', 'ECONNREFUSED'])
 /** Starts a process that stays, which keeps nothing of this one. @returns whether it listens */
 function start(path: string): Promise<boolean> {
   const [, program = ''] = process.argv
-  const child = spawn(process.execPath, [...process.execArgv, program, 'exec-stay', path], {
-    detached: true,
-    cwd: '/',
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-  })
+  const child = spawn(
+    process.execPath,
+    [...process.execArgv, program, 'exec-stay', path, JSON.stringify(openDescriptors())],
+    {
+      detached: true,
+      cwd: '/',
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    },
+  )
   return new Promise((resolve) => {
     const heard = (listens: boolean) => (): void => {
       if (child.connected) child.disconnect()

@@ -6,6 +6,7 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   statSync,
@@ -105,3 +106,16 @@ const EXTENSION = '.sock'
 export const socketOf = (folder: string, kind: string, slot: number): string =>
   join(folder, `${kind}.${slot}${EXTENSION}`)
 export const isSocketName = (name: string): boolean => /^[\da-f]{16}\.\d+\.sock$/.test(name)
+
+/** This process's open files, pipes and sockets behind its three streams, by their descriptors. Source: proc(5), `/proc/pid/fd`. */
+export function openDescriptors(): Readonly<Record<string, string>> {
+  const all = readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      return [[fd, readlinkSync(`/proc/self/fd/${fd}`)] as const]
+    } catch {
+      // The folder itself is closed again.
+      return []
+    }
+  })
+  return Object.fromEntries(all.filter(([fd, file]) => Number(fd) > 2 && !file.startsWith('anon_inode:')))
+}

@@ -1,6 +1,6 @@
 /** The process that stays: it holds a prepared machine, and runs programs in forks of it. */
 import { EventEmitter } from 'node:events'
-import { linkSync, statSync, unlinkSync } from 'node:fs'
+import { closeSync, linkSync, statSync, unlinkSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 import { inspect } from 'node:util'
@@ -20,17 +20,26 @@ import {
   send,
   type StayStatus,
 } from './channel.ts'
-import { staySecret } from './place.ts'
+import { openDescriptors, staySecret } from './place.ts'
 import { PreparedMachine } from './prepared-machine.ts'
 
+/** Time for a stream's run to come. */
+const UNCLAIMED_MS = 10_000
 /** Time for the first run to come. */
 const UNUSED_MS = 60_000
 
 /** Serves runs at a socket until it ends itself. */
-export async function main([, path = '']: readonly string[]): Promise<number> {
+export async function main([, path = '', inherited = '{}']: readonly string[]): Promise<number> {
+  closeInherited(JSON.parse(inherited) as Readonly<Record<string, string>>)
   await new StayingProcess(path).listen()
   process.send?.('listens', () => process.disconnect())
   return new Promise(() => undefined)
+}
+
+/** Closes descriptors that a client's own parent has left open: whoever reads a pipe to its end would wait for this process. */
+function closeInherited(inherited: Readonly<Record<string, string>>): void {
+  const here = openDescriptors()
+  for (const [fd, file] of Object.entries(inherited)) if (here[fd] === file) closeSync(Number(fd))
 }
 
 class StayingProcess {
@@ -76,7 +85,8 @@ class StayingProcess {
       const role = await acceptProof(socket, this.#secret)
       if (role !== 'control') {
         this.#streams.set(role, socket)
-        socket.once('close', () => this.#streams.delete(role))
+        // Its run is not taken, or its client has gone.
+        setTimeout(() => this.#streams.delete(role) && socket.destroy(), UNCLAIMED_MS).unref()
         return
       }
       let run: ServedRun | undefined
@@ -94,14 +104,14 @@ class StayingProcess {
 
   /** Takes a run, if there is room. */
   #take(control: Socket, asked: RunRequest): ServedRun | undefined {
-    const [stdin, stdout, stderr] = (['stdin', 'stdout', 'stderr'] as const).map((name) =>
-      this.#streams.get(`${name} ${asked.run}`),
-    )
+    const roles = (['stdin', 'stdout', 'stderr'] as const).map((name): Role => `${name} ${asked.run}`)
+    const [stdin, stdout, stderr] = roles.map((role) => this.#streams.get(role))
     const isFull = this.#runs >= (asked.evenBusy ? this.#machine.mostGuests(asked.call.flags.memory) : 1)
     if (this.#isEnding || isFull || !stdin || !stdout || !stderr) {
       send(control, { op: 'busy' })
       return undefined
     }
+    for (const role of roles) this.#streams.delete(role)
     send(control, { op: 'accepted' })
     this.#runs++
     clearTimeout(this.#idle)
@@ -154,6 +164,7 @@ const mebibytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)}M`
 /** A run of a client's: its streams, terminal and signals are the connection's. */
 class ServedRun {
   readonly #control: Socket
+  readonly #stdin: Socket
   readonly #ends: readonly Socket[]
   readonly #asked: RunRequest
   readonly #signals = new EventEmitter()
@@ -167,6 +178,7 @@ class ServedRun {
     const gone = new AbortController()
     void closed(control).then(() => gone.abort())
     this.#control = control
+    this.#stdin = stdin
     this.#ends = [stdout, stderr]
     this.#asked = asked
     this.#stdout = stdout
@@ -190,6 +202,7 @@ class ServedRun {
       this.#host.stderr.write(`retrap: ${plainLine(inspect(error), Infinity)}\n`)
       return OURS
     })
+    this.#stdin.destroy()
     for (const end of this.#ends) end.end()
     send(this.#control, { op: 'exit', code })
     this.#control.end()
