@@ -70,7 +70,7 @@ const CASES: Readonly<
   'PostgreSQL, fsync=off': postgres('off', 20),
   'SQLite, WAL, FULL': sqlite('wal', 'FULL', 100),
   'SQLite, journal, EXTRA': sqlite('delete', 'EXTRA', 50),
-  LMDB: lmdb(80),
+  LMDB: lmdb(90),
   'ext4, files and folders that were synced': {
     work: loop(
       50,
