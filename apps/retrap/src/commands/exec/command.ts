@@ -1,6 +1,7 @@
 /** `retrap exec`. */
 import { realpathSync, statSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join, parse, resolve } from 'node:path'
+import { type ReleaseName, USUAL_RELEASE } from '@retrap/debian'
 import type { PullPolicy } from '@retrap/oci/node'
 import { type Command, CommanderError, Option } from 'commander'
 import { Program } from '../command-line.ts'
@@ -8,6 +9,7 @@ import { explainError } from '../../errors.ts'
 import { packageVersion } from '../../package-version.ts'
 import { plainListed } from '../../print-lines.ts'
 import { asIs, each, parseCpus, parseMemory, parseSeconds, usage } from '../../options/values.ts'
+import { kernelFileName, type NamedKernel, parseKernel, parseKernels } from '../../guests/linux/kernel-names.ts'
 import { ExecError } from '../../jobs/errors.ts'
 import type { SharedFolder } from '../../jobs/job.ts'
 import {
@@ -33,7 +35,9 @@ const ARCHITECTURES = { 'x86-64': 'amd64', arm64: 'arm64' } as const
 export interface ExecFlags {
   readonly arch: keyof typeof ARCHITECTURES
   readonly cpu?: string
-  readonly kernel?: string
+  readonly kernel?: NamedKernel
+  readonly kernels?: readonly NamedKernel[]
+  readonly junit?: string
   readonly root: string
   readonly image?: string
   readonly pull?: PullPolicy
@@ -73,6 +77,10 @@ stays. Input, output and signals are the program's.
 Lines of docker run: -e, --env-file, -u, -w, -m, -t, --entrypoint and --tmpfs have their meaning there, and -v SRC:DST[:ro] is a
 share that may be written to. -i and --rm are always so. A run has no name: --name is left out, and a line says so.
 
+With --kernels the program has an empty input. Each of its lines begins with the name of a kernel, and a table follows, with a line
+for the program, and one for each test that it tells by TAP. --record-on-failure run.rec leaves run.debian-13.rec. The exit code is 1
+if it has failed on a kernel. 'retrap kernels' lists the kernels.
+
 Exit codes:
   124   --timeout passed
   125   retrap or the machine failed; one line on stderr says so
@@ -83,7 +91,8 @@ Exit codes:
 
 Examples:
   retrap exec -- python3 -c 'print(6 * 7)'
-  retrap exec --share "$PWD:rw" -- make check`
+  retrap exec --share "$PWD:rw" -- make check
+  retrap exec --kernels debian:11,debian:12,debian:13,debian:sid -- ./tests`
 
 /** Returns a hidden option, for users who know its name from other programs. */
 const also = (flags: string): Option => new Option(flags).hideHelp()
@@ -106,7 +115,13 @@ export function addExec(
       '--cpu <model>',
       "the model of the processor, as for other machines; one with APX takes a newer kernel of Debian's",
     )
-    .option('--kernel <file>', "a kernel with all its drivers built in (default: Debian's)")
+    .option(
+      '--kernel <name>',
+      "a kernel of Debian's, by its release: debian:11, 12, 13, backports or sid (default: debian:12); or a file, with all its drivers built in",
+      parseKernel,
+    )
+    .option('--kernels <names>', 'run the program on each of these, and print a table; names with commas', parseKernels)
+    .option('--junit <file>', 'with --kernels: write a report as JUnit XML, with a suite for each kernel')
     .option('--root <where>', "the program's files: host, or a folder", 'host')
     .option(
       '--image <name>',
@@ -158,7 +173,7 @@ export async function runExecCommand(args: readonly string[], host: ExecHost): P
   addExec(program, async (words, flags, command) => {
     // The models of processors are loaded on demand.
     const cpu = flags.cpu && (await import('../../flags/cpu-option.ts')).parseCpu(flags.cpu, command)
-    code = await act(words, { ...flags, ...(cpu && { cpu }) }, host, args)
+    code = await actOnAll(words, { ...flags, ...(cpu && { cpu }) }, host, args)
   })
   program.given = args
   program.instead = OF_DOCKER
@@ -176,6 +191,41 @@ export async function runExecCommand(args: readonly string[], host: ExecHost): P
     host.stderr.write(`retrap: ${known.message}\n`)
     return error instanceof ExecError ? error.exitCode : OURS
   }
+}
+
+/** Runs a program on each kernel of --kernels, or on one. */
+async function actOnAll(
+  words: readonly string[],
+  { kernels, ...flags }: ExecFlags,
+  host: ExecHost,
+  given: readonly string[],
+): Promise<number> {
+  if (kernels === undefined && flags.junit !== undefined) throw usage('--junit belongs to --kernels')
+  if (kernels === undefined || flags.explain === true) return act(words, flags, host, given)
+  if (flags.kernel !== undefined) throw usage('--kernel and --kernels: give one of them')
+  if (flags.tty === true) throw usage('-t: with --kernels no program has a terminal; leave it out')
+  const { runOnKernels } = await import('./on-kernels.ts')
+  return runOnKernels(kernels, words.join(' '), host, flags.junit, (kernel, around) => {
+    const { recordOnFailure: file } = flags
+    const record = file === undefined ? {} : { recordOnFailure: withKernel(file, kernel) }
+    return act(words, { ...flags, ...record, kernel }, around, namingKernel(given, kernel))
+  })
+}
+
+/** The file of a recording, with the name of a kernel before its extension. */
+function withKernel(file: string, kernel: NamedKernel): string {
+  const { dir, name, ext } = parse(file)
+  return join(dir, `${name}.${kernelFileName(kernel)}${ext}`)
+}
+
+/** A command line with one kernel in place of several. Words behind `--` are the program's. */
+function namingKernel(given: readonly string[], { name }: NamedKernel): readonly string[] {
+  const end = [...given, '--'].indexOf('--')
+  return given.flatMap((word, i) => {
+    if (i > end) return [word]
+    if (word === '--kernels') return ['--kernel', name]
+    return given[i - 1] === '--kernels' ? [] : [word.startsWith('--kernels=') ? `--kernel=${name}` : word]
+  })
 }
 
 async function act(
@@ -229,10 +279,10 @@ async function act(
       kind: {
         arch,
         cpu: flags.cpu,
-        debian: arch === 'amd64' && flags.cpu && (await hasApx(flags.cpu)) ? 'apx' : arch,
+        debian: flags.kernel?.release ?? (await usualRelease(arch, flags.cpu)),
         memoryBytes: flags.memory,
         cpus: flags.cpus,
-        kernel: flags.kernel,
+        kernel: flags.kernel?.file,
         devices: flags.device ?? [],
       },
       hasNetwork: flags.network === true,
@@ -251,8 +301,11 @@ async function act(
   }
 }
 
-const hasApx = async (cpu: string): Promise<boolean> =>
-  (await import('@retrap/x86-cpu')).cpuModel(cpu).features.has('APX_F')
+/** Linux keeps the registers of APX from 6.16 on. */
+async function usualRelease(arch: 'amd64' | 'arm64', cpu: string | undefined): Promise<ReleaseName> {
+  if (arch !== 'amd64' || cpu === undefined) return USUAL_RELEASE
+  return (await import('@retrap/x86-cpu')).cpuModel(cpu).features.has('APX_F') ? 'backports' : USUAL_RELEASE
+}
 
 /** Image readers are loaded on demand, as most runs need no images. A pull has as much time as the program. */
 async function openImage(image: string, architecture: string, { pull, timeout }: ExecFlags): Promise<ExecRoot> {
@@ -284,7 +337,7 @@ function explain(root: ExecRoot, shares: readonly SharedFolder[], flags: ExecFla
     'The program can read:',
     ...root.explanation.map((line) => `  ${line}`),
     ...(flags.hide ?? []).map((path) => `  but not ${path} (--hide)`),
-    ...(kernel === undefined ? [`  /lib/modules: the modules of Debian's kernel, which modprobe loads`] : []),
+    ...(kernel?.file === undefined ? [`  /lib/modules: the modules of Debian's kernel, which modprobe loads`] : []),
     ...modules.map((path) => `  /usr/lib/modules/retrap: ${path} (--module, which is loaded first)`),
     ...shares.map(
       ({ path, at, readOnly }) =>

@@ -52,7 +52,7 @@ export async function runTests(file: string, flags: TestFlags, { stdout, stderr 
   } finally {
     await machine.close()
   }
-  await writeReport(flags.junit, basename(file), outcomes)
+  await writeReport(flags.junit, new Map([[basename(file), outcomes]]))
   return outcomes.every(({ failure }) => failure === undefined)
 }
 
