@@ -50,6 +50,10 @@ export async function withPackages<T>(
   }
 }
 
+/** The pinned version of a package of a release; undefined if it has none. */
+export const pinnedVersion = (release: ReleaseName, name: string): string | undefined =>
+  PINNED(release).find((pin) => pin.name === name)?.version
+
 /** Packages of a release by their names and SHA-256, without apt. Other packages are looked up in the signed lists. */
 export class Archive implements PackageSource {
   readonly #options: ArchiveOptions

@@ -76,7 +76,7 @@ class TapTests {
     if (!this.#isTap || result === undefined) return
     const isFailed = result !== 'ok' && directive === undefined
     const failure = isFailed ? line : undefined
-    this.outcomes.push({ name: `  ${name || number}`, ms: 0, failure, isSkipped: directive !== undefined })
+    this.outcomes.push({ name: `${number} ${name}`.trim(), ms: 0, failure, isSkipped: directive !== undefined })
   }
 }
 
