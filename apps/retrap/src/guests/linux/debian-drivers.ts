@@ -1,5 +1,5 @@
 import { existsSync, globSync, readdirSync } from 'node:fs'
-import { copyFile, mkdir, readdir, rename } from 'node:fs/promises'
+import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   cacheDirectory,
@@ -107,7 +107,11 @@ export async function fetchFullLinux(
           await unpackPackage(join(downloads, pick(archives, name)), files, members[beginning]!)
         }
       })
-      if (existsSync(join(files, 'usr'))) await rename(join(files, 'usr', 'lib'), join(files, 'lib'))
+      // Debian 13 has the modules below /usr.
+      if (existsSync(join(files, 'usr'))) {
+        await rename(join(files, 'usr', 'lib'), join(files, 'lib'))
+        await rm(join(files, 'usr'), { recursive: true })
+      }
       await unpackModules(modulesIn(files).folder)
       indexModules(modulesIn(files).folder)
       const [shell = ''] = await fetchMembers([busyboxOf(architecture)], { onProgress })
