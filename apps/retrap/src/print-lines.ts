@@ -80,7 +80,7 @@ export class Printer {
 
   constructor(output: ListingOutput) {
     this.#output = output
-    // A command prints many listings, each of which hears of errors.
+    // A command prints many listings, each with a listener for errors.
     output.setMaxListeners?.(0)
     output.on('error', (error) => {
       this.#failure ??= error

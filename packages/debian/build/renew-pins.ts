@@ -47,12 +47,12 @@ async function packagesOf(release: ReleaseName): Promise<readonly ListedPackage[
   const found: ListedPackage[] = []
   const isUsual = release === USUAL_RELEASE
   for (const name of KERNELS.filter((one) => isUsual || !one.includes('cloud'))) {
-    const suffix = name.includes(':') ? ':arm64' : ''
-    const newest = (await add(archive, name, found)).dependsOn.find((other) => /^linux-image-\d/.test(other))!
-    await add(archive, newest + suffix, found)
-    for (const part of await kernelPackages(archive, newest + suffix))
-      if (part !== newest + suffix) await add(archive, part, found)
-    if (newest.includes('-cloud-')) await add(archive, `${newest}-unsigned${suffix}`, found)
+    const one = await add(archive, name, found)
+    const parts = await kernelPackages(archive, name)
+    // The name stands for the packages with files: the package between the two has none, and no pin.
+    found[found.indexOf(one)] = { ...one, dependsOn: parts.map((part) => part.split(':')[0]!) }
+    for (const part of parts) await add(archive, part, found)
+    if (name.includes('cloud')) await add(archive, parts[0]!.replace(/(?=:|$)/, '-unsigned'), found)
   }
   if (isUsual) for (const name of PACKAGES) await add(archive, name, found)
   return found

@@ -73,7 +73,7 @@ export class Archive implements PackageSource {
     this.#folder = folder
     this.#servers = servers
     this.#snapshots = variable('RETRAP_DEBIAN_SNAPSHOTS') ?? SNAPSHOTS
-    const names = RELEASES[this.#release].suites
+    const { title, suites: names } = RELEASES[this.#release]
     const suites = names.map((name): Suite => ({ name, isSecurity: false }))
     // A mirror of another name need not have a security archive at the usual place beside it.
     if (options.withoutSecurity !== true && servers.some((server) => server.endsWith('/debian')))
@@ -83,7 +83,7 @@ export class Archive implements PackageSource {
         if (!(error instanceof DebianError) || error.code !== 'ERR_GONE' || !path.endsWith('/InRelease')) throw error
         throw new DebianError(
           'ERR_FETCH',
-          `${this.#title} (${suite.name}) is not at ${servers.join(', ')}; set RETRAP_DEBIAN_MIRROR to a mirror that has it`,
+          `${title} (${suite.name}) is not at ${servers.join(', ')}; set RETRAP_DEBIAN_MIRROR to a mirror that has it`,
         )
       })
     this.#lists = new PackageLists(suites, options.keys ?? DEBIAN_KEYS, fetchList, options.mayBeOld)
@@ -95,10 +95,6 @@ export class Archive implements PackageSource {
     const servers = named === undefined ? [...(await hostMirrors()), DEBIAN] : [named]
     const folder = await mkdtemp(join(options.directory, 'packages-'))
     return new Archive(options, folder, [...new Set(servers.map((uri) => uri.replace(/\/$/, '')))])
-  }
-
-  get #title(): string {
-    return RELEASES[this.#release].title
   }
 
   /** Looks up a package by name. @throws DebianError `ERR_FETCH` if it does not exist */
@@ -146,7 +142,7 @@ export class Archive implements PackageSource {
     const what = architecture === 'source' ? `source package ${bare}` : `package ${name}`
     throw new DebianError(
       'ERR_FETCH',
-      `${this.#title} has no ${what}${version === undefined ? '' : ` of version ${version}`}`,
+      `${RELEASES[this.#release].title} has no ${what}${version === undefined ? '' : ` of version ${version}`}`,
     )
   }
 

@@ -94,7 +94,7 @@ export async function resolveName(
   return { bare, architecture }
 }
 
-/** Newer kernels have a package for the image, one for the modules, and one for the lists of what is built in. */
+/** Newer kernels have a package for the image, one for the modules, and one for the list of built-in modules. */
 export const KERNEL_PARTS: RegExp = /^linux-(?:image|base|binary|modules)-\d/
 
 /** The packages with a kernel's files. @param name - of a kernel's package, or of the one that depends on the newest */

@@ -4,10 +4,10 @@ import type { ReleaseName } from './releases.ts'
 
 /** A time at which the archive had all versions of a release: the archive of old versions is asked for it. */
 export const SNAPSHOT_TIMES: Readonly<Record<ReleaseName, string>> = {
-  '11': '20261201T092817Z',
-  '12': '20261201T092841Z',
-  '13': '20261201T092845Z',
-  backports: '20261201T092845Z',
+  '11': '20261201T101159Z',
+  '12': '20261201T101207Z',
+  '13': '20261201T101211Z',
+  backports: '20261201T101212Z',
   sid: '20261106T080801Z',
 }
 
@@ -63,25 +63,21 @@ linux-image-arm64 arm64 6.12.117-1 1444 1660ecaddd03b6919da3dc773476a830628ea8e0
 linux-image-6.12.117+deb13-arm64 arm64 6.12.117-1 93443312 73805585385c78e048e63fdfba66da36bab724c2cdebd96a3055a8a4f1ae287a pool/main/l/linux-signed-arm64/linux-image-6.12.117+deb13-arm64_6.12.117-1_arm64.deb
 `,
   backports: `
-linux-image-amd64 amd64 7.3.4-1~bpo13+1 1500 0d0df6eaed28e664cc0e95edb872112fcc3165cdbb011e5c56a4d3b104ef87d8 pool/main/l/linux-signed-amd64/linux-image-amd64_7.3.4-1~bpo13+1_amd64.deb linux-image-7.3.4+deb13-amd64
-linux-image-7.3.4+deb13-amd64 amd64 7.3.4-1~bpo13+1 1900 7a6ff1ee63d0aafedbab6a507939ab6bce618f8fda1b3f0c42b78678ec661844 pool/main/l/linux-signed-amd64/linux-image-7.3.4+deb13-amd64_7.3.4-1~bpo13+1_amd64.deb linux-base-7.3.4+deb13-amd64 linux-binary-7.3.4+deb13-amd64 linux-modules-7.3.4+deb13-amd64
+linux-image-amd64 amd64 7.3.4-1~bpo13+1 1500 0d0df6eaed28e664cc0e95edb872112fcc3165cdbb011e5c56a4d3b104ef87d8 pool/main/l/linux-signed-amd64/linux-image-amd64_7.3.4-1~bpo13+1_amd64.deb linux-base-7.3.4+deb13-amd64 linux-binary-7.3.4+deb13-amd64 linux-modules-7.3.4+deb13-amd64
 linux-base-7.3.4+deb13-amd64 amd64 7.3.4-1~bpo13+1 1077476 5663505495b5c90be94af42105c7b28629802516779102dac48d5a00cc00fccf pool/main/l/linux/linux-base-7.3.4+deb13-amd64_7.3.4-1~bpo13+1_amd64.deb
 linux-binary-7.3.4+deb13-amd64 amd64 7.3.4-1~bpo13+1 14138336 7e3248d03a84dcdda88c567aa8c4038f2e7795d2dd167b112c56f8901b6f513f pool/main/l/linux-signed-amd64/linux-binary-7.3.4+deb13-amd64_7.3.4-1~bpo13+1_amd64.deb
 linux-modules-7.3.4+deb13-amd64 amd64 7.3.4-1~bpo13+1 106862204 b3ea01922c9f133767a83cf6891c19b3693858ded617bf22d1e34f95382c08ea pool/main/l/linux/linux-modules-7.3.4+deb13-amd64_7.3.4-1~bpo13+1_amd64.deb
-linux-image-arm64 arm64 7.3.4-1~bpo13+1 1460 48badf954ffa2a1e8d5866d5c9363f5933a8bc35737b146aedadfc9f17a8416e pool/main/l/linux-signed-arm64/linux-image-arm64_7.3.4-1~bpo13+1_arm64.deb linux-image-7.3.4+deb13-arm64
-linux-image-7.3.4+deb13-arm64 arm64 7.3.4-1~bpo13+1 1892 e1b5ea6481c421f7aa68aa2c162811fc7c06cddac4ca1c1de497b9afe1402e65 pool/main/l/linux-signed-arm64/linux-image-7.3.4+deb13-arm64_7.3.4-1~bpo13+1_arm64.deb linux-base-7.3.4+deb13-arm64 linux-binary-7.3.4+deb13-arm64 linux-modules-7.3.4+deb13-arm64
+linux-image-arm64 arm64 7.3.4-1~bpo13+1 1460 48badf954ffa2a1e8d5866d5c9363f5933a8bc35737b146aedadfc9f17a8416e pool/main/l/linux-signed-arm64/linux-image-arm64_7.3.4-1~bpo13+1_arm64.deb linux-base-7.3.4+deb13-arm64 linux-binary-7.3.4+deb13-arm64 linux-modules-7.3.4+deb13-arm64
 linux-base-7.3.4+deb13-arm64 arm64 7.3.4-1~bpo13+1 4725456 84e0027833982d189bd1b2285511fc2e0c1f785c9adf66acd9d9243026706bb6 pool/main/l/linux/linux-base-7.3.4+deb13-arm64_7.3.4-1~bpo13+1_arm64.deb
 linux-binary-7.3.4+deb13-arm64 arm64 7.3.4-1~bpo13+1 12231124 0bbfeddbecdea8ab294daf09eb5cc1f4405af5c044b4b7aa57f5d1eaa205530f pool/main/l/linux-signed-arm64/linux-binary-7.3.4+deb13-arm64_7.3.4-1~bpo13+1_arm64.deb
 linux-modules-7.3.4+deb13-arm64 arm64 7.3.4-1~bpo13+1 86036480 df2a118b535e735230717512a9fe4d30b0c24a3c6e68470d5d13e9a08ddfd29a pool/main/l/linux/linux-modules-7.3.4+deb13-arm64_7.3.4-1~bpo13+1_arm64.deb
 `,
   sid: `
-linux-image-amd64 amd64 7.2.13-1 1692 3ccf308fa3b1615a7bb3b98171f8c912f76c56affed19d3593f2c22fc9fefd4d pool/main/l/linux-signed-amd64/linux-image-amd64_7.2.13-1_amd64.deb linux-image-7.2.13+deb14-amd64
-linux-image-7.2.13+deb14-amd64 amd64 7.2.13-1 1892 28dc3dd3c1446246ced2f9e4bf4e93475aae3815d03eaedebe20b168cb944b10 pool/main/l/linux-signed-amd64/linux-image-7.2.13+deb14-amd64_7.2.13-1_amd64.deb linux-base-7.2.13+deb14-amd64 linux-binary-7.2.13+deb14-amd64 linux-modules-7.2.13+deb14-amd64
+linux-image-amd64 amd64 7.2.13-1 1692 3ccf308fa3b1615a7bb3b98171f8c912f76c56affed19d3593f2c22fc9fefd4d pool/main/l/linux-signed-amd64/linux-image-amd64_7.2.13-1_amd64.deb linux-base-7.2.13+deb14-amd64 linux-binary-7.2.13+deb14-amd64 linux-modules-7.2.13+deb14-amd64
 linux-base-7.2.13+deb14-amd64 amd64 7.2.13-1 469412 2b2d3c6e224358c60974d0bc87461da99a85733eb1fec035b5167582c3bede2b pool/main/l/linux/linux-base-7.2.13+deb14-amd64_7.2.13-1_amd64.deb
 linux-binary-7.2.13+deb14-amd64 amd64 7.2.13-1 14252084 fb8cd0ade4ef82d9dde1dcf183d4bf4033db1b549b0acc9973855ad9cc48c4f5 pool/main/l/linux-signed-amd64/linux-binary-7.2.13+deb14-amd64_7.2.13-1_amd64.deb
 linux-modules-7.2.13+deb14-amd64 amd64 7.2.13-1 110095088 a37a3d200915c4cf524e90c81bbb2a8b683d292cd00873e89c23b2ef32b1bf11 pool/main/l/linux/linux-modules-7.2.13+deb14-amd64_7.2.13-1_amd64.deb
-linux-image-arm64 arm64 7.2.13-1 1656 a691648e190d3730405a9514622a3b606e60805f0298181778c3dbd316f38aef pool/main/l/linux-signed-arm64/linux-image-arm64_7.2.13-1_arm64.deb linux-image-7.2.13+deb14-arm64
-linux-image-7.2.13+deb14-arm64 arm64 7.2.13-1 1884 a209d99c63e9a42904cb2e341462807b42d1fa8990efd853acc489e421c5c891 pool/main/l/linux-signed-arm64/linux-image-7.2.13+deb14-arm64_7.2.13-1_arm64.deb linux-base-7.2.13+deb14-arm64 linux-binary-7.2.13+deb14-arm64 linux-modules-7.2.13+deb14-arm64
+linux-image-arm64 arm64 7.2.13-1 1656 a691648e190d3730405a9514622a3b606e60805f0298181778c3dbd316f38aef pool/main/l/linux-signed-arm64/linux-image-arm64_7.2.13-1_arm64.deb linux-base-7.2.13+deb14-arm64 linux-binary-7.2.13+deb14-arm64 linux-modules-7.2.13+deb14-arm64
 linux-base-7.2.13+deb14-arm64 arm64 7.2.13-1 3975984 60e3b0f2a150562f1cf0f15830924cdd7ed8931bdc1a8c826c39c6dd4d33e056 pool/main/l/linux/linux-base-7.2.13+deb14-arm64_7.2.13-1_arm64.deb
 linux-binary-7.2.13+deb14-arm64 arm64 7.2.13-1 11863684 9043487c40a7b1c9ef421bbe3f578bf30f1004abd19f259e769f4ff8a26bb40b pool/main/l/linux-signed-arm64/linux-binary-7.2.13+deb14-arm64_7.2.13-1_arm64.deb
 linux-modules-7.2.13+deb14-arm64 arm64 7.2.13-1 93323264 a9425ac3d90f86d92cf2469e1e8f6a985b3335403adfa1ce002d6996374de912 pool/main/l/linux/linux-modules-7.2.13+deb14-arm64_7.2.13-1_arm64.deb

@@ -1,6 +1,6 @@
 /** A release of Debian's archive. */
 export interface Release {
-  /** Its name in messages. */
+  /** The name in messages, such as `Debian 12`. */
   readonly title: string
   /** The parts of the archive that are signed as a whole, the main one first. */
   readonly suites: readonly [string, ...string[]]

@@ -93,13 +93,13 @@ test('the first signal is the program’s, and no other kernel follows', async (
       const listener = (): void => void ran.push('signal')
       around.on('SIGINT', listener)
       ran.push(name)
-      on.mock.calls[0]![1]()
+      for (const [signal, heard] of on.mock.calls) if (signal === 'SIGINT') heard()
       around.off('SIGINT', listener)
       return 130
     },
   )
   expect([code, ran]).toEqual([130, ['debian:11', 'signal']])
-  expect(host.off.mock.calls).toEqual(on.mock.calls)
+  expect(new Set(host.off.mock.calls)).toEqual(new Set(on.mock.calls))
 })
 
 const tests = (machine: object): string => {

@@ -1,6 +1,6 @@
 /** `retrap exec`. */
 import { realpathSync, statSync } from 'node:fs'
-import { join, parse, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type ReleaseName, USUAL_RELEASE } from '@retrap/debian'
 import type { PullPolicy } from '@retrap/oci/node'
 import { type Command, CommanderError, Option } from 'commander'
@@ -206,25 +206,11 @@ async function actOnAll(
   if (flags.tty === true) throw usage('-t: with --kernels no program has a terminal; leave it out')
   const { runOnKernels } = await import('./on-kernels.ts')
   return runOnKernels(kernels, words.join(' '), host, flags.junit, (kernel, around) => {
-    const { recordOnFailure: file } = flags
-    const record = file === undefined ? {} : { recordOnFailure: withKernel(file, kernel) }
-    return act(words, { ...flags, ...record, kernel }, around, namingKernel(given, kernel))
-  })
-}
-
-/** The file of a recording, with the name of a kernel before its extension. */
-function withKernel(file: string, kernel: NamedKernel): string {
-  const { dir, name, ext } = parse(file)
-  return join(dir, `${name}.${kernelFileName(kernel)}${ext}`)
-}
-
-/** A command line with one kernel in place of several. Words behind `--` are the program's. */
-function namingKernel(given: readonly string[], { name }: NamedKernel): readonly string[] {
-  const end = [...given, '--'].indexOf('--')
-  return given.flatMap((word, i) => {
-    if (i > end) return [word]
-    if (word === '--kernels') return ['--kernel', name]
-    return given[i - 1] === '--kernels' ? [] : [word.startsWith('--kernels=') ? `--kernel=${name}` : word]
+    // The name of a kernel stands before the extension of its recording, and in place of the others in the command line.
+    const file = flags.recordOnFailure?.replace(/(\.[^./]*)?$/, `.${kernelFileName(kernel)}$&`)
+    const line = given.join('\0').replace(/(^|\0)--kernels[=\0][^\0]*/, `$1--kernel\0${kernel.name}`)
+    const record = file === undefined ? {} : { recordOnFailure: file }
+    return act(words, { ...flags, ...record, kernel }, around, line.split('\0'))
   })
 }
 

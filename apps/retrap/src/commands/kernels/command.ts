@@ -1,7 +1,9 @@
 /** `retrap kernels`. */
 import { type Command, Option } from 'commander'
-import { RELEASES } from '@retrap/debian'
+import { pinnedVersion, RELEASES } from '@retrap/debian'
+import { fetchFullLinux, keptKernel } from '../../guests/linux/debian-drivers.ts'
 import { DEBIAN_KERNELS, parseKernel } from '../../guests/linux/kernel-names.ts'
+import { fetchLines } from '../../host/files/fetch-lines.ts'
 import { type ListingOutput, printLines } from '../../print-lines.ts'
 import type { SessionOutput } from '../../machine/session/session-host.ts'
 import { usage } from '../../options/values.ts'
@@ -12,12 +14,6 @@ The table has the version that is fetched, and for each processor the version th
 kernel is fetched with its modules when a run names it, as exec --kernel debian:13 does, or here: retrap kernels debian:13 debian:sid.
 Each release of retrap has fixed versions, by SHA-256, so that all hosts boot the same; --refresh takes what the mirror has now.`
 
-interface KernelFlags {
-  readonly arch?: 'x86-64' | 'arm64'
-  readonly refresh?: boolean
-}
-
-/** Debian's names of architectures, by those of processors. */
 const ARCHITECTURES = { 'x86-64': 'amd64', arm64: 'arm64' } as const
 
 /** Adds the command. */
@@ -33,26 +29,25 @@ export function addKernels(program: Command, stdout: ListingOutput, stderr: Sess
     )
     .option('--refresh', 'fetch the versions that the mirror has now')
     .addHelpText('after', HELP)
-    .action(async (names: readonly string[], { arch = 'x86-64', refresh = false }: KernelFlags) => {
-      const releases = names.map((name) => {
-        const { release } = parseKernel(name)
-        if (release === undefined) throw usage(`${name} is no kernel of Debian's; 'retrap kernels' lists their names`)
-        return release
-      })
-      // Readers of packages are loaded on demand.
-      const [{ fetchLines }, { fetchFullLinux, keptKernel }, { pinnedVersion }] = await Promise.all([
-        import('../../host/files/fetch-lines.ts'),
-        import('../../guests/linux/debian-drivers.ts'),
-        import('@retrap/debian'),
-      ])
-      const tell = fetchLines((text) => void stderr.write(`retrap: ${text}\n`))
-      for (const release of releases) await fetchFullLinux(release, ARCHITECTURES[arch], tell, refresh)
-      const rows = DEBIAN_KERNELS.map(({ name, release }) => [
-        name,
-        pinnedVersion(release, `linux-image-${ARCHITECTURES[arch]}`) ?? '-',
-        ...Object.values(ARCHITECTURES).map((architecture) => keptKernel(release, architecture)?.release ?? '-'),
-        RELEASES[release].suites[0],
-      ])
-      await printLines(tableLines([['kernel', 'Linux', ...Object.keys(ARCHITECTURES), 'suite'], ...rows]), stdout)
-    })
+    .action(
+      async (
+        names: readonly string[],
+        { arch, refresh = false }: { readonly arch: keyof typeof ARCHITECTURES; readonly refresh?: boolean },
+      ) => {
+        const releases = names.map((name) => {
+          const { release } = parseKernel(name)
+          if (release === undefined) throw usage(`${name} is no kernel of Debian's; 'retrap kernels' lists their names`)
+          return release
+        })
+        const tell = fetchLines((text) => void stderr.write(`retrap: ${text}\n`))
+        for (const release of releases) await fetchFullLinux(release, ARCHITECTURES[arch], tell, refresh)
+        const rows = DEBIAN_KERNELS.map(({ name, release }) => [
+          name,
+          pinnedVersion(release, `linux-image-${ARCHITECTURES[arch]}`) ?? '-',
+          ...Object.values(ARCHITECTURES).map((architecture) => keptKernel(release, architecture)?.release ?? '-'),
+          RELEASES[release].suites[0],
+        ])
+        await printLines(tableLines([['kernel', 'Linux', ...Object.keys(ARCHITECTURES), 'suite'], ...rows]), stdout)
+      },
+    )
 }

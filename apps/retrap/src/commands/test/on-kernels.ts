@@ -4,7 +4,6 @@ import { join, resolve } from 'node:path'
 import { cacheDirectory, withScratchFolder } from '@retrap/debian'
 import { CliError } from '../../errors.ts'
 import { fetchFullLinux, linuxIn } from '../../guests/linux/debian-drivers.ts'
-import { unavailable } from '../../guests/linux/debian.ts'
 import { buildInitramfs } from '../../guests/linux/initramfs.ts'
 import { kernelFileName, type NamedKernel } from '../../guests/linux/kernel-names.ts'
 import { kernelPayload } from '../../guests/linux/kernel-payload.ts'
@@ -75,7 +74,7 @@ async function machineWith(
 ): Promise<TestPlan['machine']> {
   const { flags } = machine
   if (release === undefined) return { ...machine, flags: { ...flags, kernel: resolve(file ?? name) } }
-  const folder = await fetchFullLinux(release, flags.arch, fetchLines(tell)).catch(unavailable)
+  const folder = await fetchFullLinux(release, flags.arch, fetchLines(tell))
   const { kernelPath, busyboxPath, modulePaths } = linuxIn(folder, folder, DRIVERS)
   const [kernel, initrd] = ['kernel', 'initrd'].map((one) => join(scratch, `${one}-${release}`)) as [string, string]
   const image = await readFile(kernelPath)

@@ -56,16 +56,14 @@ const MODULES = [
 ].map((name) => `./*lib/modules/*/kernel/${name}`)
 const BUILT_IN = './*lib/modules/*/modules.builtin'
 
-/** The files of a kernel's packages, by the beginnings of their names. Newer kernels have several packages. */
-const membersOf = (release: ReleaseName, architecture: LinuxArchitecture): Readonly<Record<string, string[]>> => {
+/** The files of a kernel's package by its name. Newer kernels have several packages. */
+function membersOf(name: string, release: ReleaseName, architecture: LinuxArchitecture): readonly string[] {
   // Hypervisors of other architectures have no modules here.
   const modules = architecture === 'amd64' ? [...MODULES, './*lib/modules/*/kernel/virt'] : MODULES
-  return {
-    'linux-image-': release === USUAL_RELEASE ? ['./boot', './lib/modules'] : ['./boot', BUILT_IN, ...modules],
-    'linux-binary-': ['./*lib/modules/*/vmlinuz'],
-    'linux-base-': [BUILT_IN],
-    'linux-modules-': modules,
-  }
+  if (name.startsWith('linux-binary-')) return ['./*lib/modules/*/vmlinuz']
+  if (name.startsWith('linux-base-')) return [BUILT_IN]
+  if (name.startsWith('linux-modules-')) return modules
+  return release === USUAL_RELEASE ? ['./boot', './lib/modules'] : ['./boot', BUILT_IN, ...modules]
 }
 
 /** Debian's names of packages of an architecture end so; amd64's need no more than their names. */
@@ -82,8 +80,9 @@ const fullKernel = (release: ReleaseName, architecture: LinuxArchitecture): stri
 /**
  * A full kernel with its modules, and a static busybox, from the cache or fetched.
  *
- * @param refresh - fetches what the archive has now
+ * @param refresh - fetches the newest versions of the archive
  * @returns the folder above `lib`
+ * @throws CliError `ERR_FETCH` for packages that are unavailable
  */
 export async function fetchFullLinux(
   release: ReleaseName,
@@ -91,7 +90,6 @@ export async function fetchFullLinux(
   onProgress: OnProgress,
   refresh = false,
 ): Promise<string> {
-  const members = membersOf(release, architecture)
   const { folder } = await keep({
     name: fullKernel(release, architecture),
     trustTimes: true,
@@ -102,10 +100,8 @@ export async function fetchFullLinux(
         const names = await kernelPackages(packages, `linux-image-${architecture}`)
         const downloads = await packages.download(names, onProgress)
         const archives = await readdir(downloads)
-        for (const name of names) {
-          const beginning = Object.keys(members).find((one) => name.startsWith(one))!
-          await unpackPackage(join(downloads, pick(archives, name)), files, members[beginning]!)
-        }
+        for (const name of names)
+          await unpackPackage(join(downloads, pick(archives, name)), files, membersOf(name, release, architecture))
       })
       // Debian 13 has the modules below /usr.
       if (existsSync(join(files, 'usr'))) {
@@ -119,7 +115,7 @@ export async function fetchFullLinux(
       await copyFile(join(shell, 'bin', 'busybox'), join(files, 'bin', 'busybox'))
       return {}
     },
-  })
+  }).catch(unavailable)
   return folder
 }
 
@@ -129,7 +125,7 @@ function modulesIn(kernel: string): KernelModules {
   return { release, folder: join(folder, release), busyboxPath: join(kernel, 'bin', 'busybox') }
 }
 
-/** Returns the modules of a full kernel in the cache; undefined if it is not there. It is not checked, as each run of `exec` calls this. */
+/** Returns the modules of a full kernel in the cache; undefined without one. Its files are not checked, as each run of `exec` calls this. */
 export function keptKernel(release: ReleaseName, architecture: LinuxArchitecture): KernelModules | undefined {
   try {
     return modulesIn(join(cacheDirectory(), fullKernel(release, architecture)))
@@ -144,8 +140,7 @@ export async function fetchKernelModules(
   onProgress: OnProgress,
   release: ReleaseName = USUAL_RELEASE,
 ): Promise<KernelModules> {
-  const fetched = (): Promise<string> => fetchFullLinux(release, architecture, onProgress).catch(unavailable)
-  return keptKernel(release, architecture) ?? modulesIn(await fetched())
+  return keptKernel(release, architecture) ?? modulesIn(await fetchFullLinux(release, architecture, onProgress))
 }
 
 /**
