@@ -12,6 +12,8 @@ function programOf(
 ): Promise<{ readonly main: (args: readonly string[]) => Promise<number> }> {
   if (command === 'disasm') return import('./commands/disasm/main.ts')
   if (command === 'exec') return import('./commands/exec/main.ts')
+  // A process that stays for runs of exec; nobody types it.
+  if (command === 'exec-stay') return import('./commands/exec/stay/server.ts')
   if (command === 'image') return import('./commands/image/command.ts')
   return import('./machine-main.ts')
 }

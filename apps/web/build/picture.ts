@@ -92,7 +92,7 @@ const [PAPER, PANEL, INK, SOFT, ACCENT, SLOW, SLOWED, LINE] = [
 function draw({ rows, title, code, wait, registers, strips }: Seen): string {
   const parts: string[] = []
   const text = (x: number, y: number, content: string, colour: string = INK, more = ''): void => {
-    parts.push(`<text x="${x}" y="${y}" fill="${colour}"${more}>${escape(content)}</text>`)
+    if (content !== '') parts.push(`<text x="${x}" y="${y}" fill="${colour}"${more}>${escape(content)}</text>`)
   }
   const box = (x: number, y: number, width: number, height: number, colour: string): void => {
     parts.push(`<rect x="${x}" y="${y}" width="${width}" height="${height}" rx="5" fill="${colour}"/>`)
@@ -145,7 +145,7 @@ function draw({ rows, title, code, wait, registers, strips }: Seen): string {
   text(120, 36, `${DEVICE} +${DELAY_MS} ms`, SLOW, ' class="s"')
   const style =
     'text{font:14px ui-monospace,Menlo,Consolas,monospace;white-space:pre}.s{font-family:system-ui,sans-serif}'
-  return `<!-- Made by build/picture.ts from a run. -->\n<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}"><style>${style}</style><rect width="${WIDTH}" height="${HEIGHT}" fill="${PAPER}"/>${parts.join('\n')}</svg>\n`
+  return `<!-- build/picture.ts -->\n<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}"><style>${style}</style><rect width="${WIDTH}" height="${HEIGHT}" fill="${PAPER}"/>${parts.join('\n')}</svg>\n`
 }
 
 const [folder] = process.argv.slice(2)

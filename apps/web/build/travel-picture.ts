@@ -59,7 +59,7 @@ export function drawTravel({ terminal, answer, code, at, lanes, box }: Travelled
   const text = (x: number, y: number, content: string, colour: string = INK, more = ''): string =>
     `<text x="${x}" y="${y}" fill="${colour}"${more}>${escape(content)}</text>`
   const next = code.findIndex(({ isNext }) => isNext)
-  const rows = code.slice(Math.max(0, next - ROWS_BESIDE), next + ROWS_BESIDE + 1)
+  const rows = code.slice(Math.max(0, next - ROWS_BESIDE), next + ROWS_BESIDE - 1)
   const sans = ' class="s"'
   const [, first = answer, rest = ''] = /^(.{1,70}?),? called by (.*)$/.exec(answer) ?? []
   const shown = [
@@ -91,5 +91,5 @@ export function drawTravel({ terminal, answer, code, at, lanes, box }: Travelled
     '@keyframes c{0%,50%{opacity:0}60%,100%{opacity:1}}',
     `@keyframes h{0%,40%{transform:translate(${way}px)}58%,100%{transform:none}}`,
   ]
-  return `<!-- Made by build/picture.ts from a run. -->\n<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}"><style>${style.join('')}</style>${shown.join('\n')}</svg>\n`
+  return `<!-- build/picture.ts -->\n<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}"><style>${style.join('')}</style>${shown.join('\n')}</svg>\n`
 }

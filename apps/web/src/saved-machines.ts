@@ -36,7 +36,7 @@ const FOLDER = 'snapshots'
 const DATA = '.snapshot'
 const ABOUT = '.json'
 const KEEPS_NOTHING =
-  'This browser keeps nothing for this page: that takes an address with https, or this computer, and no private window.'
+  'This browser keeps nothing for this page: that takes https, or this computer, and no private window.'
 const GONE = 'This snapshot is not there any more.'
 /** Most machines of left pages that are offered. */
 const MOST_LEFT = 3

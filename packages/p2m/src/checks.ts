@@ -45,8 +45,7 @@ export function checkRange(gfn: number, count: number, limit: number = MAX_GFN):
 /** Refuses frames that are not in machine memory. */
 export function checkFrames(memory: MachineMemory, mfn: number, count: number): void {
   // Frame 0 never has an owner.
-  const isRun = Number.isSafeInteger(count) && count >= 1 && Number.isSafeInteger(mfn)
-  if (isRun && mfn > 0 && mfn + count <= memory.frameCount) return
+  if (Number.isSafeInteger(mfn) && mfn > 0 && mfn + count <= memory.frameCount) return
   throw new P2mError(
     'ERR_RANGE',
     `${describeArgument(count)} machine frames at ${hex(mfn)} are not in machine memory`,

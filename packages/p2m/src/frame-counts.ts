@@ -1,5 +1,6 @@
+import { describeArgument } from '@retrap/basics'
 import type { MachineMemory } from '@retrap/memory'
-import { checkFrames, checkMemory } from './checks.ts'
+import { checkMemory } from './checks.ts'
 import { hex, P2mError } from './errors.ts'
 
 /** Bytes a frame. */
@@ -95,7 +96,7 @@ export class FrameCounts {
    * @throws P2mError `ERR_RANGE`; `ERR_COUNT` if one is counted already, and then none has been adopted
    */
   adopt(mfn: number, count: number): void {
-    checkFrames(this.#memory, mfn, count)
+    this.#check(mfn, count)
     for (let i = 0; i < count; i++) {
       if (Atomics.compareExchange(this.#counts, mfn + i, 0, 1) === 0) continue
       this.#lower(mfn, i)
@@ -110,7 +111,7 @@ export class FrameCounts {
    * @throws P2mError `ERR_RANGE`
    */
   tryTake(mfn: number, count: number): boolean {
-    checkFrames(this.#memory, mfn, count)
+    this.#check(mfn, count)
     if (!this.#memory.shared) return this.#tryTakeAlone(mfn, count)
     for (let i = 0; i < count; i++) {
       if (this.#raise(mfn + i)) continue
@@ -127,7 +128,7 @@ export class FrameCounts {
    * @throws P2mError `ERR_RANGE`; `ERR_COUNT` for a frame without references
    */
   drop(mfn: number, count: number): void {
-    checkFrames(this.#memory, mfn, count)
+    this.#check(mfn, count)
     const counts = this.#counts
     const { shared } = this.#memory
     let first = mfn
@@ -189,5 +190,21 @@ export class FrameCounts {
       this.#memory.frames.free(from, order)
       from += 2 ** order
     }
+  }
+
+  #check(mfn: number, count: number): void {
+    if (
+      Number.isSafeInteger(count) &&
+      count >= 1 &&
+      Number.isSafeInteger(mfn) &&
+      mfn > 0 &&
+      mfn + count <= this.#counts.length
+    )
+      return
+    throw new P2mError(
+      'ERR_RANGE',
+      `${describeArgument(count)} machine frames at ${hex(mfn)} are not in machine memory`,
+      { mfn, count },
+    )
   }
 }

@@ -98,7 +98,13 @@ export class LogDirty {
    * @returns number of dirty frames
    */
   peek(into: Uint32Array): number {
-    return this.#copy(into, false)
+    let dirty = 0
+    for (let word = 0; word < this.#words(); word++) {
+      const bits = Atomics.load(this.#bits, word)
+      into[word] = bits
+      dirty += ones(bits)
+    }
+    return dirty
   }
 
   /**
@@ -110,7 +116,7 @@ export class LogDirty {
    * dirty frames stay dirty
    */
   take(into: Uint32Array): number {
-    const dirty = this.#copy(into, true)
+    const dirty = this.#exchange(into)
     if (dirty === 0 || !this.#running) return dirty
     try {
       if (this.#changed) this.#logAnew(into)
@@ -123,10 +129,10 @@ export class LogDirty {
     return dirty
   }
 
-  #copy(into: Uint32Array, clears: boolean): number {
+  #exchange(into: Uint32Array): number {
     let dirty = 0
     for (let word = 0; word < this.#words(); word++) {
-      const bits = clears ? Atomics.exchange(this.#bits, word, 0) : Atomics.load(this.#bits, word)
+      const bits = Atomics.exchange(this.#bits, word, 0)
       into[word] = bits
       dirty += ones(bits)
     }

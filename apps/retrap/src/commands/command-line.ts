@@ -2,7 +2,6 @@
 import { Command, CommanderError } from 'commander'
 import { ExitCode } from '../exit-codes.ts'
 import { explainError, withoutPasswords } from '../errors.ts'
-import { replacementOf } from './qemu/translate.ts'
 import { didYouMean } from '../options/values.ts'
 import { type ListingOutput, plainText, printText } from '../print-lines.ts'
 
@@ -20,22 +19,30 @@ export class Program extends Command {
   instead: Readonly<Record<string, string>> = {}
   /** The command line. */
   given: readonly string[] = []
+  /** Commander's text for a mistake in it. */
+  #mistake = ''
 
   constructor(outputs: Outputs) {
     super('retrap')
     this.configureOutput({
       writeOut: (text) => this.asked.push(text),
       writeErr: (text) => outputs.stderr.write(plainText(text)),
-      outputError: (text, write) => write(withoutPasswords(describeMistake(text, this))),
+      outputError: (text) => (this.#mistake = text),
     }).exitOverride()
+  }
+
+  /** Writes the mistake of a command line that was refused. */
+  async tellMistake(stderr: Outputs['stderr']): Promise<void> {
+    if (this.#mistake !== '') stderr.write(plainText(withoutPasswords(await describeMistake(this.#mistake, this))))
   }
 }
 
 /** Describes a usage error in one line, including any suggestion. */
-function describeMistake(text: string, { given: args, instead: known }: Program): string {
+async function describeMistake(text: string, { given: args, instead: known }: Program): Promise<string> {
   const [, option = ''] = /^error: unknown option '([^'=]+)/.exec(text) ?? []
   if (Object.hasOwn(known, option)) return `retrap: ${option}: ${known[option]}\n`
-  const instead = replacementOf(option, args)
+  // QEMU's options are loaded where somebody has written one.
+  const instead = option === '' ? undefined : (await import('./qemu/translate.ts')).replacementOf(option, args)
   if (instead !== undefined) return `retrap: there is no ${option}; ${instead}\n`
   const line = text.replace(/^error: /, 'retrap: ').replace('\n(', ' (')
   const [, given, choices] = /argument '([^']*)' is invalid\. Allowed choices are (.*)\.\n$/.exec(line) ?? []
@@ -54,7 +61,10 @@ export async function runProgram(program: Program, args: readonly string[], outp
     if (program.asked.length > 0) await printText(program.asked, outputs.stdout)
     return ExitCode.PowerOff
   } catch (error) {
-    if (error instanceof CommanderError) return ExitCode.Usage
+    if (error instanceof CommanderError) {
+      await program.tellMistake(outputs.stderr)
+      return ExitCode.Usage
+    }
     const known = explainError(error)
     if (known === undefined) throw error
     const [first, ...more] = known.message.split('\n')

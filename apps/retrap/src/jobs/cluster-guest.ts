@@ -33,7 +33,7 @@ export interface MachineSettings {
 export interface GuestParts extends MachineSettings, Pick<MachineStart, 'seed' | 'ns' | 'named'> {
   readonly machine: PlacedMachine
   /** Compiled code, which all machines of the cluster share. */
-  readonly units: UnitCache
+  readonly units: UnitCache | undefined
   /** The disk of a machine that has one. */
   readonly disk: Disk | undefined
   /** Records the machine; undefined: the machine is not recorded. */
@@ -114,7 +114,7 @@ export async function makeGuest<Lines extends GuestLines>(
     const options: MachineOptions = {
       ...(await system.options(own.ends, own.disk)),
       codeCacheBytes: DECODED_BYTES,
-      jit: parts.isCompiled && { keep: parts.units, codeBytes: COMPILED_BYTES },
+      jit: parts.isCompiled && { ...(parts.units && { keep: parts.units }), codeBytes: COMPILED_BYTES },
       ...(parts.isForked && { forks: forksOf(system.memoryBytes, parts.machine.cpus) }),
       ...original,
     }

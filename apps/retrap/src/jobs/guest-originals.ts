@@ -11,6 +11,13 @@ import type { ForkedMachine, MadeGuest } from './recordings.ts'
 const MOST_BYTES = 3 * 2 ** 30
 const MOST_CLONES = 8
 
+/** The room for clones in the memory of an original: each may write all of its RAM. @returns also no room, for 0 clones */
+export function roomForClones(memoryBytes: number, most: number = MOST_CLONES): NonNullable<MachineOptions['forks']> {
+  const bytes = MOST_BYTES - memoryBytes
+  const clones = Math.min(most, Math.floor(bytes / memoryBytes))
+  return { clones: Math.max(1, clones), writtenBytes: Math.floor(bytes / (clones + 1)) }
+}
+
 /** An original, and the number of its clones that are not closed, with clones of clones. */
 interface Original {
   readonly machine: ForkedMachine
@@ -23,15 +30,11 @@ interface Original {
  */
 export class GuestOriginals {
   readonly #all: Original[] = []
-  /** Most clones of an original at a time: there is room for all RAM of each. */
-  readonly #clones: number
   readonly #forks: NonNullable<MachineOptions['forks']>
 
   /** @param memoryBytes - size of a guest's RAM */
   constructor(memoryBytes: number) {
-    const bytes = MOST_BYTES - memoryBytes
-    this.#clones = Math.min(MOST_CLONES, Math.floor(bytes / memoryBytes))
-    this.#forks = { clones: Math.max(1, this.#clones), writtenBytes: Math.floor(bytes / (this.#clones + 1)) }
+    this.#forks = roomForClones(memoryBytes)
   }
 
   /**
@@ -45,8 +48,8 @@ export class GuestOriginals {
     make: (original?: Partial<MachineOptions>) => Promise<MadeGuest>,
     devices: () => Promise<PcForkOptions>,
   ): Promise<MadeGuest> {
-    if (this.#clones < 2) return make()
-    let original = this.#all.find(({ clones }) => clones < this.#clones)
+    if (this.#forks.clones < 2) return make()
+    let original = this.#all.find(({ clones }) => clones < this.#forks.clones)
     if (original === undefined) {
       const { machine } = await make({ generation: { after: 'same' }, forks: this.#forks })
       original = { machine, clones: 0 }

@@ -17,11 +17,12 @@ import type {
   PcMachineOptions,
 } from '../machine/machine-contract.ts'
 import { openSnapshotFile, writeSnapshotFile } from '../machine/snapshots/snapshot-file.ts'
-import { UnitCache } from '../machine/unit-cache/unit-cache.ts'
+import { environmentUnits, type UnitCache } from '../machine/unit-cache/unit-cache.ts'
 import { type RefusedInstruction, watchRefused } from './lacks.ts'
 import { CONTAINER_STREAMS, type ContainerEnds, type ExecEnds } from './machine.ts'
 import { type ExecKind, execOptions, readExecImages } from './machine.ts'
 import { encodeJob, encodeStart, type Job } from './job.ts'
+import type { ForkedMachine } from './recordings.ts'
 import { LAST_WORDS, LinePort, SentPort, TakenPort } from './ports.ts'
 
 /** Places that are compiled before a Worker is worth its start, a tenth of a second of processor time: `ls` has one, Python's start ten. */
@@ -74,14 +75,24 @@ export async function createMachine(options: MachineOptions): Promise<Machine> {
 export class ExecGuest {
   readonly jobs: SentPort
   readonly signals: SentPort
+  /** Entropy was given to its kernel. */
+  readonly isStirred: boolean
   readonly #machine: Machine
-  readonly #units: UnitCache
+  /** Undefined for a fork, which has its original's, and where none is kept. */
+  readonly #units: UnitCache | undefined
 
-  private constructor(machine: Machine, units: UnitCache, jobs: SentPort, signals: SentPort) {
+  private constructor(
+    machine: Machine,
+    units: UnitCache | undefined,
+    jobs: SentPort,
+    signals: SentPort,
+    isStirred = false,
+  ) {
     this.#machine = machine
     this.#units = units
     this.jobs = jobs
     this.signals = signals
+    this.isStirred = isStirred
   }
 
   static async #make(
@@ -93,10 +104,10 @@ export class ExecGuest {
   ): Promise<ExecGuest> {
     const [jobs, signals] = [new SentPort(), new SentPort()]
     const ports = { ...streams, jobs, signals, status: new LinePort(streams.status) }
-    const units = new UnitCache(undefined, () => {})
+    const units = environmentUnits()
     // A run that can be made again compiles on its own thread.
     const helper = kind.clock === undefined && recording === undefined ? compileHelper(SHORT_RUN) : undefined
-    const jit = { keep: units, ...(helper && { helper }) }
+    const jit = { ...(units && { keep: units }), ...(helper && { helper }) }
     const options = { ...(await execOptions(kind, { ports, ...outside })), ...more, jit }
     const machine = await (recording?.record(options) ?? createMachine(options))
     return new ExecGuest(machine, units, jobs, signals)
@@ -198,6 +209,50 @@ export class ExecGuest {
     return this.#make(kind, streams, outside, { snapshot, ...smp }, recording)
   }
 
+  /**
+   * Reads a machine that waits for a job and is never run: guests are forks of it.
+   *
+   * @param forks - room for them
+   * @throws CliError, MachineError for a damaged file
+   */
+  static async original(
+    path: string,
+    kind: ExecKind,
+    outside: ExecOutside,
+    forks: NonNullable<MachineOptions['forks']>,
+  ): Promise<ExecGuest> {
+    let lost = ''
+    const { state, pages } = await openSnapshotFile(path, { onLost: (message) => (lost = message) })
+    const { first: _, ...machine } = state as typeof state & { readonly first: GuestPages }
+    const grown = stateWithMemory(machine as PcSnapshotState, kind.memoryBytes)
+    const snapshot = { state: grown as object, pages } as MachineSnapshotSource
+    const silent = { ...outside, shares: outside.shares.map((one) => ({ ...one, share: new MemoryShare() })) }
+    const guest = await this.#make(
+      kind,
+      unused(() => undefined),
+      { ...silent, network: undefined },
+      { snapshot, forks },
+    )
+    if (lost !== '') throw new CliError('ERR_INPUT', lost)
+    return guest
+  }
+
+  /** Makes a guest that goes on from this one's instant, with ends of its own. @param isStirred - see {@link ExecGuest.isStirred} */
+  async fork(kind: ExecKind, streams: GuestStreams, outside: ExecOutside, isStirred = false): Promise<ExecGuest> {
+    const [jobs, signals] = [new SentPort(), new SentPort()]
+    const ports = { ...streams, jobs, signals, status: new LinePort(streams.status) }
+    const { virtio } = await execOptions(kind, { ports, ...outside })
+    const machine = await (this.#machine as unknown as ForkedMachine).fork({ virtio })
+    return new ExecGuest(machine as unknown as Machine, undefined, jobs, signals, isStirred)
+  }
+
+  /** Has the machine stand still, or go on. */
+  async pause(on: boolean): Promise<void> {
+    const machine = await this.#machine.debugger?.()
+    if (machine?.isStopped === on) return
+    await (on ? machine?.stop() : machine?.resume())
+  }
+
   /** Has `hear` called with each instruction of a program that raises #UD. */
   onRefused(hear: (refused: RefusedInstruction) => void): void {
     // A vCPU that is watched has no thread.
@@ -213,7 +268,7 @@ export class ExecGuest {
   /** Ends the machine. */
   close(): void {
     this.#machine.close?.()
-    this.#units.close()
+    this.#units?.close()
   }
 }
 

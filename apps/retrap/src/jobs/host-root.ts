@@ -52,19 +52,20 @@ const MACHINE_ID = '72657472617000000000000000000001'
 /** The configuration of a root that does not describe its program. */
 const PLAIN: ExecRoot['config'] = { env: [], user: '', workingDirectory: '', entrypoint: [], command: [] }
 /** Configuration of a root that is the host's, whose `/etc/hosts` has the host's name. */
-const hostConfig = (): ExecRoot['config'] => ({
-  ...PLAIN,
-  hostname: hostname(),
-  searchPath: process.env['PATH'] ?? '',
-})
+const hostConfig = (searchPath: string): ExecRoot['config'] => ({ ...PLAIN, hostname: hostname(), searchPath })
 
 /**
  * Opens the host as a root: {@link HOST_PATHS}, and nothing else of it.
  *
  * @param files - further files of the host, each at its own path, for example the program
  * @param shown - what is seen besides
+ * @param path - folders of programs, as in `PATH`
  */
-export async function openHostRoot(files: readonly string[] = [], shown?: ShownHost): Promise<ExecRoot> {
+export async function openHostRoot(
+  files: readonly string[] = [],
+  shown?: ShownHost,
+  path: string = process.env['PATH'] ?? '',
+): Promise<ExecRoot> {
   const entries = new Map<string, ViewEntry>()
   const shares = new Map<string, LocalShare>()
   const explanation: string[] = []
@@ -97,7 +98,7 @@ export async function openHostRoot(files: readonly string[] = [], shown?: ShownH
   return {
     share,
     missed: share.missed,
-    config: { ...hostConfig(), files: shown === undefined ? {} : { '/etc/machine-id': `${MACHINE_ID}\n` } },
+    config: { ...hostConfig(path), files: shown === undefined ? {} : { '/etc/machine-id': `${MACHINE_ID}\n` } },
     explanation,
     async close() {
       await Promise.all([...shares.values()].map((share) => share.close()))

@@ -1,6 +1,6 @@
 /** The job of a guest: the script that tells it what to run. */
 import { basename, dirname, resolve } from 'node:path/posix'
-import { EXEC_TIME, foldersTag } from '../guests/linux/exec-initramfs.ts'
+import { EXEC_TIME, foldersTag, MOVE_ROOT } from '../guests/linux/exec-initramfs.ts'
 
 /** A folder of the host, or one in the guest's memory, at a path of the program. */
 export interface JobMount {
@@ -76,14 +76,10 @@ export const quote = (text: string): string => `'${text.replaceAll("'", String.r
 /** Enters a folder of the root, and fails if a link leads out: an absolute link would leave the root. */
 const ENTER = 'enter() { mkdir -p "$1" && cd -P "$1" && [ "$PWD" = "$1" ]; }'
 
-/**
- * Moves the program's root to the top of its mount namespace. Linux gives a user namespace to no process whose root is another
- * folder: such a process has been confined to a part of the files. All other processes keep the root that they have. Mounts are
- * shared with namespaces below, as systemd has it, and podman expects.
- *
- * Source: Linux, kernel/user_namespace.c, `create_user_ns`, and fs/namespace.c, `current_chrooted`.
- */
-const ENTER_ROOT = 'cd /new && mount -o move . / && mount --make-rshared .; unset OLDPWD PWD'
+/** Enters a root of its own. */
+const ENTER_ROOT = `cd /new && ${MOVE_ROOT}; unset OLDPWD PWD`
+/** Enters the root that a waiting guest has. */
+const ENTER_OWN_ROOT = 'cd /proc/self/fd/3; unset OLDPWD PWD'
 
 /**
  * The commands that mount a folder at its path, or at its real path on the host. A failed mount ends the job, because the program's
@@ -126,7 +122,7 @@ function prepare(job: Omit<Job, keyof JobProgram | 'terminal'>): readonly string
   const { mounts, home } = job
   return [
     ...(job.entropy === undefined ? [] : stir(job.entropy)),
-    `hostname ${quote(job.hostname)}`,
+    `echo ${quote(job.hostname)} >/proc/sys/kernel/hostname`,
     ...job.preparation,
     ENTER,
     // A share inside another one is mounted after the outer one.
@@ -143,7 +139,7 @@ export function become({ program, env, uid, gid, workingDirectory }: JobProgram,
     ...env.filter((one) => IS_PLAIN.test(one)).map((one) => `export ${quote(one)}`),
     `exec ${others.length === 0 ? '' : `/bin/env ${others.map(quote).join(' ')} `}/bin/nsenter -r. ${quote(
       `-w.${workingDirectory}`,
-    )} -S ${uid} -G ${gid} ${program.map(quote).join(' ')} ${inputs} 7>&- 9>&-`,
+    )} -S ${uid} -G ${gid} ${program.map(quote).join(' ')} ${inputs} 3>&- 7>&- 9>&-`,
   ]
 }
 
@@ -162,7 +158,7 @@ export function encodeJob(job: Job): string {
           `stty sane rows ${terminal.rows} cols ${terminal.columns}`,
         ]),
     `[ -d ${directory} ] || { echo end directory >&7; exit; }`,
-    `start() { ${[ENTER_ROOT, ...become(job, terminal === undefined ? '<&9 >/out 2>/err' : '>&0 2>&0')].join('\n')}; }`,
+    `start() { ${[ENTER_OWN_ROOT, ...become(job, terminal === undefined ? '<&9 >/out 2>/err' : '>&0 2>&0')].join('\n')}; }`,
     `echo ${EXEC_TIME} >&7`,
   ]
   return `${lines.join('\n')}\n`

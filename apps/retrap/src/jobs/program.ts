@@ -19,7 +19,8 @@ export interface WantedProgram {
   readonly workingDirectory: string
   /** A working directory that is missing is no error: the guest is to make it. */
   readonly makesDirectory?: boolean
-  readonly hasTerminal: boolean
+  /** The kind of its terminal, as in `TERM`; absent: it has none. */
+  readonly terminal?: string | undefined
 }
 
 /** A program in the form for a guest. */
@@ -61,7 +62,7 @@ export async function readProgram(wanted: WantedProgram, config: ExecConfig, fil
     ['PATH', await searchPath(config, files)],
     ['HOME', home],
     ['HOSTNAME', hostname],
-    ...(wanted.hasTerminal ? [['TERM', process.env['TERM'] ?? 'xterm'] as const] : []),
+    ...(wanted.terminal === undefined ? [] : [['TERM', wanted.terminal] as const]),
   ])
   for (const one of [...config.env, ...wanted.env]) {
     const at = one.indexOf('=')

@@ -122,7 +122,7 @@ describe('the program of a job', () => {
   root.write('etc/group', 'ops:x:9:\n')
   const common = { env: [], user: '', workingDirectory: '' }
   const config = { ...common, env: ['PATH=/usr/bin', 'A=image'], entrypoint: [], command: ['tool'] }
-  const wanted: WantedProgram = { ...common, arch: 'amd64', command: [], hasTerminal: false }
+  const wanted: WantedProgram = { ...common, arch: 'amd64', command: [] }
   const read = async (more: Partial<WantedProgram>, also: Partial<ExecConfig> = {}) => {
     const tool = await (await (await root.root().child('usr')).child('bin')).child('tool')
     await tool.change({ mode: 0o755 })

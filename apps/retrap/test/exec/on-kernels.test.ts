@@ -32,12 +32,14 @@ test.each([
   ['12,13,debian:12', '--kernels 12,13,debian:12: debian:12 is named twice'],
 ])('%s is refused', (given, message) => expect(() => parseKernels(given)).toThrow(message))
 
+const none = (): void => {}
+const AROUND = { env: {}, cwd: '/', setRaw: none, endSoon: none }
+
 /** Runs a program that is told its kernel, on three of them. */
 async function runOn(program: (kernel: string, host: ExecHost) => Promise<number>) {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-  const none = (): void => {}
   const report = join(folder, 'report.xml')
-  const host = { stdin: new PassThrough(), stdout, stderr, on: none, off: none, endSoon: none }
+  const host = { ...AROUND, stdin: new PassThrough(), stdout, stderr, on: none, off: none }
   const kernels = parseKernels('11,13,sid')
   const code = await runOnKernels(kernels, 'prog', host, report, ({ name }, around) => program(name, around))
   return {
@@ -82,22 +84,17 @@ test('a program that passes on all kernels ends with 0, and what looks like TAP 
 
 test('the first signal is the program’s, and no other kernel follows', async () => {
   const on = vi.fn()
-  const host = { stdin: new PassThrough(), stdout: new PassThrough(), stderr: new PassThrough(), on, off: vi.fn() }
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()]
+  const host = { ...AROUND, stdin: new PassThrough(), stdout, stderr, on, off: vi.fn() }
   const ran: string[] = []
-  const code = await runOnKernels(
-    parseKernels('11,13'),
-    'prog',
-    { ...host, endSoon: () => {} },
-    undefined,
-    async ({ name }, around) => {
-      const listener = (): void => void ran.push('signal')
-      around.on('SIGINT', listener)
-      ran.push(name)
-      for (const [signal, heard] of on.mock.calls) if (signal === 'SIGINT') heard()
-      around.off('SIGINT', listener)
-      return 130
-    },
-  )
+  const code = await runOnKernels(parseKernels('11,13'), 'prog', host, undefined, async ({ name }, around) => {
+    const listener = (): void => void ran.push('signal')
+    around.on('SIGINT', listener)
+    ran.push(name)
+    for (const [signal, heard] of on.mock.calls) if (signal === 'SIGINT') heard()
+    around.off('SIGINT', listener)
+    return 130
+  })
   expect([code, ran]).toEqual([130, ['debian:11', 'signal']])
   expect(new Set(host.off.mock.calls)).toEqual(new Set(on.mock.calls))
 })

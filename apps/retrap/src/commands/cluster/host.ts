@@ -34,7 +34,7 @@ import { OwnSystem } from '../../jobs/own-guest.ts'
 import { pathWithoutLinks, type Program, readProgram } from '../../jobs/program.ts'
 import { MachineRecordings, type RecordedHow } from '../../jobs/recordings.ts'
 import { stillShare } from '../../jobs/view-share.ts'
-import { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
+import { environmentUnits } from '../../machine/unit-cache/unit-cache.ts'
 import { parseSharedFolder } from '../../options/container-options.ts'
 import { packageVersion } from '../../package-version.ts'
 import { type OpenTestMachine, openMachine, readMachine } from '../test/machine.ts'
@@ -84,7 +84,7 @@ export class LinuxHost implements GuestsHost {
   #recordings: MachineRecordings | undefined
   readonly #tell: (text: string) => void
   /** Compiled code: what one machine has compiled is there for the others. */
-  readonly #units = new UnitCache(undefined, () => {})
+  readonly #units = environmentUnits()
   /** By what machines have in common: several of a kind have the same files. */
   readonly #prepared = new Map<string, Promise<Prepared>>()
   /** The files of machines of their own, one for each start. */
@@ -164,7 +164,6 @@ export class LinuxHost implements GuestsHost {
           user: machine.user,
           workingDirectory: machine.workingDirectory ?? '',
           makesDirectory: makesDirectory(machine),
-          hasTerminal: false,
           env: [...SDK_ENVIRONMENT, ...env],
         },
         { ...config, hostname: hostnameOf(machine) },
@@ -207,7 +206,7 @@ export class LinuxHost implements GuestsHost {
 
   /** Gives the files back. */
   async close(): Promise<void> {
-    this.#units.close()
+    this.#units?.close()
     await Promise.all(this.#opened.map((one) => one.close()))
     const all = await Promise.allSettled(this.#prepared.values())
     for (const one of all) if (one.status === 'fulfilled') one.value.originals.close()

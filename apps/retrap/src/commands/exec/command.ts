@@ -1,71 +1,17 @@
 /** `retrap exec`. */
-import { realpathSync, statSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { type ReleaseName, USUAL_RELEASE } from '@retrap/debian'
-import type { PullPolicy } from '@retrap/oci/node'
 import { type Command, CommanderError, Option } from 'commander'
 import { Program } from '../command-line.ts'
 import { explainError } from '../../errors.ts'
-import { packageVersion } from '../../package-version.ts'
-import { plainListed } from '../../print-lines.ts'
 import { asIs, each, parseCpus, parseMemory, parseSeconds, usage } from '../../options/values.ts'
-import { kernelFileName, type NamedKernel, parseKernel, parseKernels } from '../../guests/linux/kernel-names.ts'
-import { ExecError } from '../../jobs/errors.ts'
-import type { SharedFolder } from '../../jobs/job.ts'
 import {
-  type EmptyFolder,
   OF_DOCKER,
   parseEmptyFolder,
   parseSharedFolder,
   parseVolume,
   pullOption,
-  readVariable,
-  readVariables,
 } from '../../options/container-options.ts'
-import { HOST_PATHS, openFolderRoot, openHostRoot } from '../../jobs/host-root.ts'
-import { isWithin, type ShownHost, shownHost } from '../../jobs/visible-folder.ts'
-import { USUAL_PATH } from '../../jobs/program.ts'
-import type { ExecRoot } from '../../jobs/root.ts'
-import { type ExecHost, type ExecRequest, runExec } from './run.ts'
-
-/** The architectures, by Debian's names. */
-const ARCHITECTURES = { 'x86-64': 'amd64', arm64: 'arm64' } as const
-
-/** The values of the options. */
-export interface ExecFlags {
-  readonly arch: keyof typeof ARCHITECTURES
-  readonly cpu?: string
-  readonly kernel?: NamedKernel
-  readonly kernels?: readonly NamedKernel[]
-  readonly junit?: string
-  readonly root: string
-  readonly image?: string
-  readonly pull?: PullPolicy
-  readonly env?: readonly string[]
-  readonly user?: string
-  readonly workdir?: string
-  readonly cwd?: string
-  readonly entrypoint?: string
-  readonly envFile?: readonly string[]
-  readonly volume?: readonly SharedFolder[]
-  readonly tmpfs?: readonly EmptyFolder[]
-  readonly name?: string
-  readonly memory: number
-  readonly cpus: number
-  readonly tty?: boolean
-  readonly share?: readonly SharedFolder[]
-  readonly device?: readonly string[]
-  readonly module?: readonly string[]
-  readonly timeout?: number
-  readonly network?: boolean
-  readonly recordOnFailure?: string
-  readonly explain?: boolean
-  readonly hide?: readonly string[]
-}
-
-/** Exit code for retrap's own errors. */
-const OURS = 125
-const MOST_SHARES = 16
+import { ARCHITECTURES, type ExecCall, type GivenFlags, OURS } from './flags.ts'
+import type { ExecHost } from './run.ts'
 
 const HELP = `
 The machine is booted once, without KVM or rights of any kind, and kept in the cache folder; each run begins from there. The program
@@ -73,6 +19,11 @@ sees the host's programs and libraries, and /etc, /opt and the folders of PATH b
 lists them, --hide takes some out), empty folders such as /tmp, /var and /home, and the folders of --share. It may write anywhere
 below /: into memory, which is gone when it ends (--root-rw asks for no more than that). Only what it writes to a share with :rw
 stays. Input, output and signals are the program's.
+
+With --stay later runs begin in a tenth of a second: a process stays that holds the machine, one for each processor, and runs are forks
+of it, which share nothing. It is for the same user, environment and machine alone, and ends when it was idle for so long, when its
+memory passes --stay-memory, and by --stop. Runs with --device, --record-on-failure, several --cpus or more than 1.5 GiB have a process
+of their own in any case.
 
 Lines of docker run: -e, --env-file, -u, -w, -m, -t, --entrypoint and --tmpfs have their meaning there, and -v SRC:DST[:ro] is a
 share that may be written to. -i and --rm are always so. A run has no name: --name is left out, and a line says so.
@@ -94,13 +45,16 @@ Examples:
   retrap exec --share "$PWD:rw" -- make check
   retrap exec --kernels debian:11,debian:12,debian:13,debian:sid -- ./tests`
 
+/** Reads `--stay`; an empty variable of the environment is none. */
+const parseStay = parseSeconds('--stay', undefined, 1, 7 * 86_400)
+
 /** Returns a hidden option, for users who know its name from other programs. */
 const also = (flags: string): Option => new Option(flags).hideHelp()
 
 /** Adds the command. @param run - called with the parsed command and options */
 export function addExec(
   program: Command,
-  run: (words: readonly string[], flags: ExecFlags, command: Command) => Promise<void>,
+  run: (words: readonly string[], flags: GivenFlags, command: Command) => Promise<void>,
 ): void {
   program
     .command('exec')
@@ -118,9 +72,8 @@ export function addExec(
     .option(
       '--kernel <name>',
       "a kernel of Debian's, by its release: debian:11, 12, 13, backports or sid (default: debian:12); or a file, with all its drivers built in",
-      parseKernel,
     )
-    .option('--kernels <names>', 'run the program on each of these, and print a table; names with commas', parseKernels)
+    .option('--kernels <names>', 'run the program on each of these, and print a table; names with commas')
     .option('--junit <file>', 'with --kernels: write a report as JUnit XML, with a suite for each kernel')
     .option('--root <where>', "the program's files: host, or a folder", 'host')
     .option(
@@ -160,6 +113,21 @@ export function addExec(
     .option('--timeout <time>', 'end the program after so long', parseSeconds('--timeout'))
     .option('--network', 'the program reaches the network of this host')
     .option('--record-on-failure <file>', 'where the program fails, leave a recording of the run, for retrap replay')
+    .addOption(
+      new Option(
+        '--stay <time>',
+        'leave a process for later runs, which then take a tenth of a second; it ends when it is idle so long',
+      )
+        .argParser((text) => (text === '' ? undefined : parseStay(text)))
+        .env('RETRAP_STAY'),
+    )
+    .addOption(
+      new Option('--stay-memory <size>', 'memory with which a process that stays ends after a run')
+        .argParser(parseMemory)
+        .default(2 ** 31, '2G'),
+    )
+    .option('--running', 'list the processes that stay, and run nothing')
+    .option('--stop', 'end the processes that stay, and their runs')
     .option('--explain', 'list what the program could read, and run nothing')
     .addHelpText('after', HELP)
     .action(run)
@@ -173,7 +141,13 @@ export async function runExecCommand(args: readonly string[], host: ExecHost): P
   addExec(program, async (words, flags, command) => {
     // The models of processors are loaded on demand.
     const cpu = flags.cpu && (await import('../../flags/cpu-option.ts')).parseCpu(flags.cpu, command)
-    code = await actOnAll(words, { ...flags, ...(cpu && { cpu }) }, host, args)
+    const { kernel, kernels, ...others } = flags
+    const named = (kernel ?? kernels) === undefined ? undefined : await import('../../guests/linux/kernel-names.ts')
+    const chosen = {
+      ...(kernel !== undefined && { kernel: named!.parseKernel(kernel) }),
+      ...(kernels !== undefined && { kernels: named!.parseKernels(kernels) }),
+    }
+    code = await runCall({ words, flags: { ...others, ...(cpu && { cpu }), ...chosen }, given: args }, host)
   })
   program.given = args
   program.instead = OF_DOCKER
@@ -183,155 +157,30 @@ export async function runExecCommand(args: readonly string[], host: ExecHost): P
     return code
   } catch (error) {
     if (error instanceof CommanderError) {
+      await program.tellMistake(host.stderr)
       if (error.exitCode === 0) host.stdout.write(program.asked.join(''))
       return error.exitCode === 0 ? 0 : OURS
     }
-    const known = error instanceof ExecError ? { message: error.message, code: error.exitCode } : explainError(error)
+    const known = explainError(error)
     if (known === undefined) throw error
     host.stderr.write(`retrap: ${known.message}\n`)
-    return error instanceof ExecError ? error.exitCode : OURS
+    return OURS
   }
 }
 
-/** Runs a program on each kernel of --kernels, or on one. */
-async function actOnAll(
-  words: readonly string[],
-  { kernels, ...flags }: ExecFlags,
-  host: ExecHost,
-  given: readonly string[],
-): Promise<number> {
-  if (kernels === undefined && flags.junit !== undefined) throw usage('--junit belongs to --kernels')
-  if (kernels === undefined || flags.explain === true) return act(words, flags, host, given)
-  if (flags.kernel !== undefined) throw usage('--kernel and --kernels: give one of them')
-  if (flags.tty === true) throw usage('-t: with --kernels no program has a terminal; leave it out')
-  const { runOnKernels } = await import('./on-kernels.ts')
-  return runOnKernels(kernels, words.join(' '), host, flags.junit, (kernel, around) => {
-    // The name of a kernel stands before the extension of its recording, and in place of the others in the command line.
-    const file = flags.recordOnFailure?.replace(/(\.[^./]*)?$/, `.${kernelFileName(kernel)}$&`)
-    const line = given.join('\0').replace(/(^|\0)--kernels[=\0][^\0]*/, `$1--kernel\0${kernel.name}`)
-    const record = file === undefined ? {} : { recordOnFailure: file }
-    return act(words, { ...flags, ...record, kernel }, around, line.split('\0'))
-  })
-}
-
-async function act(
-  command: readonly string[],
-  flags: ExecFlags,
-  host: ExecHost,
-  given: readonly string[],
-): Promise<number> {
-  const { tty = false, image, recordOnFailure, entrypoint, tmpfs = [] } = flags
-  const shares = [...(flags.share ?? []), ...(flags.volume ?? [])]
-  if (image !== undefined && flags.root !== 'host') throw usage('--image and --root: give one of them')
-  const where = image ?? flags.root
-  if (shares.length > MOST_SHARES) throw usage(`--share: at most ${MOST_SHARES} folders`)
-  if (tty && host.stdin.isTTY !== true) throw usage('-t: the standard input is no terminal; leave it out')
-  const arch = ARCHITECTURES[flags.arch]
-  if (recordOnFailure !== undefined && flags.device !== undefined)
-    throw usage('--record-on-failure: a recording has no devices of --device; leave one of them out')
-  if (flags.name !== undefined) host.stderr.write(`retrap: --name ${flags.name}: a run has no name; it is left out\n`)
-  const words = [...(entrypoint ? [entrypoint] : []), ...command]
-  const [name = ''] = words
-  const path = process.env['PATH'] ?? ''
-  const shown = image === undefined && where === 'host' ? shownHost(path, flags.hide ?? []) : undefined
-  if (shown === undefined && flags.hide !== undefined)
-    throw usage('--hide belongs to the files of this host; leave out --image and --root')
-  const named = shown && programOfHost(name, path, shown)
-  const ofHost = where === 'host' ? openHostRoot(named === undefined ? [] : [named], shown) : openFolderRoot(where)
-  const opened = await (image === undefined ? ofHost : openImage(image, arch, flags))
-  const root =
-    entrypoint === undefined ? opened : { ...opened, config: { ...opened.config, entrypoint: [], command: [] } }
-  try {
-    if (flags.explain === true) {
-      host.stdout.write(explain(root, shares, flags))
-      return 0
-    }
-    const here = process.cwd()
-    const isHere = shares.some(({ path, at }) => path === at && (here === path || here.startsWith(`${path}/`)))
-    const folder = flags.workdir ?? flags.cwd
-    // A recording says which image it was.
-    const { pinned = image } = root
-    const said = given.map((word) =>
-      word === image ? pinned! : word === `--image=${image}` ? `--image=${pinned}` : word,
-    )
-    const variables = [...(flags.envFile ?? []).flatMap(readVariables), ...(flags.env ?? [])]
-    const request: ExecRequest = {
-      arch,
-      command: named === undefined ? words : [named, ...words.slice(1)],
-      env: variables.flatMap((text) => readVariable(text, process.env) ?? []),
-      user: flags.user ?? '',
-      workingDirectory: folder === undefined ? (isHere ? here : '') : resolve('/', folder),
-      hasTerminal: tty,
-      kind: {
-        arch,
-        cpu: flags.cpu,
-        debian: flags.kernel?.release ?? (await usualRelease(arch, flags.cpu)),
-        memoryBytes: flags.memory,
-        cpus: flags.cpus,
-        kernel: flags.kernel?.file,
-        devices: flags.device ?? [],
-      },
-      hasNetwork: flags.network === true,
-      devices:
-        flags.device && (await import('../../machine/devices/devices.ts')).prepareExecDevices(flags.device, host),
-      shares,
-      modules: flags.module ?? [],
-      emptyFolders: tmpfs,
-      record: recordOnFailure === undefined ? undefined : { path: resolve(recordOnFailure), arguments: said },
-      timeoutMs: flags.timeout ?? Infinity,
-      version: packageVersion(),
-    }
-    return await runExec(request, root, host)
-  } finally {
-    await root.close()
+/** A run in a process that stays loads nothing of a machine here. */
+async function runCall(call: ExecCall, host: ExecHost): Promise<number> {
+  const { flags } = call
+  if (flags.running === true || flags.stop === true) {
+    const { listStaying, stopStaying } = await import('./stay/manage.ts')
+    return flags.stop === true ? stopStaying(host) : listStaying(host)
   }
-}
-
-/** Linux keeps the registers of APX from 6.16 on. */
-async function usualRelease(arch: 'amd64' | 'arm64', cpu: string | undefined): Promise<ReleaseName> {
-  if (arch !== 'amd64' || cpu === undefined) return USUAL_RELEASE
-  return (await import('@retrap/x86-cpu')).cpuModel(cpu).features.has('APX_F') ? 'backports' : USUAL_RELEASE
-}
-
-/** Image readers are loaded on demand, as most runs need no images. A pull has as much time as the program. */
-async function openImage(image: string, architecture: string, { pull, timeout }: ExecFlags): Promise<ExecRoot> {
-  const { openImageRoot } = await import('../../jobs/root.ts')
-  const signal = timeout === undefined ? undefined : AbortSignal.timeout(Math.min(timeout, 2 ** 31 - 1))
-  return openImageRoot(image, architecture, { policy: pull, signal }).catch((error: unknown) => {
-    if (signal?.aborted !== true) throw error
-    throw new ExecError(124, `${image} was not pulled in ${timeout! / 1000} s (--timeout)`)
-  })
-}
-
-/** The whole path of a program of the host that lies outside of the folders that guests see; undefined for others. */
-export function programOfHost(name: string, path: string, { folders }: ShownHost): string | undefined {
-  const isFile = (file: string): boolean => statSync(file, { throwIfNoEntry: false })?.isFile() === true
-  const isSeen = (file: string): boolean =>
-    [...HOST_PATHS, ...folders].some((seen) => isWithin(realpathSync(file), seen))
-  if (name.includes('/')) return isFile(name) && !isSeen(name) ? resolve(name) : undefined
-  if (name === '' || USUAL_PATH.split(':').some((folder) => isFile(join(folder, name)))) return undefined
-  return path
-    .split(':')
-    .filter((folder) => folder.startsWith('/'))
-    .map((folder) => join(folder, name))
-    .find(isFile)
-}
-
-function explain(root: ExecRoot, shares: readonly SharedFolder[], flags: ExecFlags): string {
-  const { module: modules = [], network = false, root: where, image, kernel } = flags
-  return [
-    'The program can read:',
-    ...root.explanation.map((line) => `  ${line}`),
-    ...(flags.hide ?? []).map((path) => `  but not ${path} (--hide)`),
-    ...(kernel?.file === undefined ? [`  /lib/modules: the modules of Debian's kernel, which modprobe loads`] : []),
-    ...modules.map((path) => `  /usr/lib/modules/retrap: ${path} (--module, which is loaded first)`),
-    ...shares.map(
-      ({ path, at, readOnly }) =>
-        `  ${path}${at === path ? '' : `, as ${at}`} (--share${readOnly ? '' : ', and write it'})`,
-    ),
-    `It is ${image !== undefined ? 'the image, and' : where === 'host' ? 'this host, and' : `the folder ${where}, and`} nothing else of the host is there.`,
-    network ? 'It reaches the network of this host (--network).' : 'It reaches no network.',
-  ]
-    .map(plainListed)
-    .join('')
+  if (flags.kernels === undefined && flags.junit !== undefined) throw usage('--junit belongs to --kernels')
+  if (flags.kernels !== undefined && flags.explain !== true)
+    return (await import('./on-kernels.ts')).performOnKernels(call, host)
+  if (flags.stay !== undefined) {
+    const code = await (await import('./stay/client.ts')).runStaying(call, host)
+    if (code !== undefined) return code
+  }
+  return (await import('./act.ts')).perform(call, host)
 }

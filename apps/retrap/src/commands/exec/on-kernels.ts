@@ -2,9 +2,12 @@
 import { Readable, Transform, type Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { CliError } from '../../errors.ts'
-import type { NamedKernel } from '../../guests/linux/kernel-names.ts'
+import { kernelFileName, type NamedKernel } from '../../guests/linux/kernel-names.ts'
 import { ExecError } from '../../jobs/errors.ts'
 import { printLines } from '../../print-lines.ts'
+import { usage } from '../../options/values.ts'
+import { act } from './act.ts'
+import type { ExecCall } from './flags.ts'
 import { allPassed, matrixLines } from '../test/matrix.ts'
 import { type TestOutcome, writeReport } from '../test/reports.ts'
 import type { ExecHost } from './run.ts'
@@ -51,6 +54,20 @@ function tapOutcomes(lines: readonly string[]): TestOutcome[] {
     if (result === undefined) return []
     const failure = result !== 'ok' && directive === undefined ? line : undefined
     return { name: `${number} ${name}`.trim(), ms: 0, failure, isSkipped: directive !== undefined }
+  })
+}
+
+/** Runs the program of a command line on each kernel of --kernels. @returns the exit code @throws CliError `ERR_USAGE` */
+export function performOnKernels({ words, given, flags: all }: ExecCall, host: ExecHost): Promise<number> {
+  const { kernels = [], ...flags } = all
+  if (flags.kernel !== undefined) throw usage('--kernel and --kernels: give one of them')
+  if (flags.tty === true) throw usage('-t: with --kernels no program has a terminal; leave it out')
+  return runOnKernels(kernels, words.join(' '), host, flags.junit, (kernel, around) => {
+    // The name of a kernel stands before the extension of its recording, and in place of the others in the command line.
+    const file = flags.recordOnFailure?.replace(/(\.[^./]*)?$/, `.${kernelFileName(kernel)}$&`)
+    const line = given.join('\0').replace(/(^|\0)--kernels[=\0][^\0]*/, `$1--kernel\0${kernel.name}`)
+    const record = file === undefined ? {} : { recordOnFailure: file }
+    return act({ words, given: line.split('\0'), flags: { ...flags, ...record, kernel } }, around)
   })
 }
 

@@ -1,5 +1,4 @@
 /** Runs a program in a guest, as if it ran on the host. */
-import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
@@ -46,7 +45,6 @@ export interface ExecRequest extends WantedProgram {
   /** Paths of kernel modules that are loaded before the program starts. */
   readonly modules: readonly string[]
   readonly emptyFolders: readonly EmptyFolder[]
-  readonly hasTerminal: boolean
   readonly timeoutMs: number
   /** The recording that stays where the program fails. */
   readonly record: { readonly path: string; readonly arguments: readonly string[] } | undefined
@@ -55,14 +53,34 @@ export interface ExecRequest extends WantedProgram {
 
 /** The process around a run. */
 export interface ExecHost {
-  readonly stdin: Readable & { readonly isTTY?: boolean; setRawMode?(on: boolean): unknown }
+  readonly stdin: Readable & { readonly isTTY?: boolean }
   readonly stdout: Writable & { readonly columns?: number; readonly rows?: number }
   readonly stderr: Writable
+  readonly env: NodeJS.ProcessEnv
+  readonly cwd: string
+  /** Switches the terminal of `stdin` to raw mode, or back. */
+  setRaw(on: boolean): void
   on(signal: NodeJS.Signals, listener: () => void): void
   off(signal: NodeJS.Signals, listener: () => void): void
   /** Ends the process soon, unless it ends by itself, after a second signal. */
   endSoon(signal: EndingSignal): void
+  /** The user's process is another one. */
+  readonly elsewhere?: {
+    /** Called when the program may have been started. */
+    begun(): void
+    /** Aborted when that process has ended. */
+    readonly gone: AbortSignal
+  }
 }
+
+/** Makes the guest of a run, which waits for its job. @param onLost - hears that a part of the machine cannot be read */
+export type MakeGuest = (
+  path: string,
+  kind: ExecKind,
+  streams: GuestStreams,
+  ends: ExecOutside,
+  onLost: (message: string) => void,
+) => Promise<ExecGuest>
 
 /** Time for a program to end after it was asked to. */
 const GRACE_MS = 10_000
@@ -71,10 +89,11 @@ const USUAL_SIZE: TerminalSize = { columns: 80, rows: 24 }
 /**
  * Runs a program.
  *
+ * @param make - makes its guest; default: from the kept machine's file
  * @returns the exit code: the program's, or one that `readProgram` or a timeout has
  * @throws ExecError, CliError for errors outside the program
  */
-export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHost): Promise<number> {
+export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHost, make?: MakeGuest): Promise<number> {
   const shares = request.shares.map((one) => ({ ...one, local: new LocalShare(one.path) }))
   const closing: (() => Promise<void> | void)[] = shares.map(
     ({ local }) =>
@@ -115,6 +134,7 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
         recording,
         commands: modules.commands,
         missed: root.missed ?? new Set(),
+        make: make ?? ((...given) => ExecGuest.restore(...given, recording, request.kind.cpus)),
       })
       try {
         return await run.run(path, { ...kind, memoryBytes: runBytes(request.kind) }, ends)
@@ -143,6 +163,7 @@ interface RunParts {
   readonly commands: readonly string[]
   /** Paths that the program has looked for, and that the guest lacks. */
   readonly missed: Set<string>
+  readonly make: MakeGuest
 }
 
 class Run {
@@ -171,8 +192,9 @@ class Run {
   }
 
   async run(path: string, kind: ExecKind, ends: ExecOutside): Promise<number> {
-    const { hasTerminal, timeoutMs } = this.#parts.request
+    const { terminal, timeoutMs } = this.#parts.request
     const { stdin, stdout } = this.#parts.host
+    const hasTerminal = terminal !== undefined
     const input = new SentPort()
     const gone = (): void => {
       this.#isUnread = true
@@ -190,38 +212,31 @@ class Run {
       }),
       ...(hasTerminal ? { terminal: watched(bothWays(input, output)) } : { stdin: input, stdout: watched(output) }),
     }
-    const guest: ExecGuest = await ExecGuest.restore(
-      path,
-      kind,
-      streams,
-      ends,
-      (message) => {
-        this.#lost = message
-        this.#over.abort()
-      },
-      this.#parts.recording,
-      this.#parts.request.kind.cpus,
-    )
+    const guest: ExecGuest = await this.#parts.make(path, kind, streams, ends, (message) => {
+      this.#lost = message
+      this.#over.abort()
+    })
     guest.onRefused((refused) => (this.#refused = refused))
     const undo = this.#listen(guest)
     let code: number | undefined
     try {
-      guest.jobs.say(encodeJob(this.#job()))
+      guest.jobs.say(encodeJob({ ...this.#job(), ...(guest.isStirred && { entropy: undefined }) }))
       this.hasBegun = true
+      this.#parts.host.elsewhere?.begun()
       this.#parts.missed.clear()
-      if (hasTerminal) setRaw(stdin)
+      if (hasTerminal) this.#parts.host.setRaw(true)
       input.readFrom(stdin, hasTerminal)
       const { signal } = this.#over
       const exit = await (held?.run(guest, signal, timeoutMs, () => this.#answer !== undefined) ??
         guest.run(signal, timeoutMs))
       // Messages from here on have the terminal's own line ends.
-      if (hasTerminal) stdin.setRawMode?.(false)
+      if (hasTerminal) this.#parts.host.setRaw(false)
       code = await this.#code(exit.reason)
       return code
     } finally {
       undo()
       stdin.pause()
-      if (hasTerminal) stdin.setRawMode?.(false)
+      if (hasTerminal) this.#parts.host.setRaw(false)
       if (code === 0) this.#parts.recording?.discard()
       else if (this.#parts.recording !== undefined) {
         const why = code === undefined ? 'the machine has failed' : `exit code ${code}`
@@ -233,14 +248,14 @@ class Run {
   }
 
   #job(): Job {
-    const { shares, emptyFolders, hasTerminal, hasNetwork } = this.#parts.request
+    const { shares, emptyFolders, terminal, hasNetwork } = this.#parts.request
     return {
       ...this.#parts.program,
       mounts: [
         ...guestMounts(shares),
         ...emptyFolders.map(({ at, options }, i) => ({ path: at, options, name: memoryName(i) })),
       ],
-      terminal: hasTerminal ? this.#size() : undefined,
+      terminal: terminal === undefined ? undefined : this.#size(),
       preparation: [
         ...growCommands(this.#parts.request.kind),
         ...this.#parts.commands,
@@ -270,7 +285,15 @@ class Run {
       this.#parts.host.on(signal, listener)
       return () => this.#parts.host.off(signal, listener)
     })
-    if (this.#parts.request.hasTerminal) {
+    const { elsewhere } = this.#parts.host
+    if (elsewhere !== undefined) {
+      const end = (): void => this.#over.abort()
+      if (elsewhere.gone.aborted) end()
+      elsewhere.gone.addEventListener('abort', end)
+      this.#parts.host.on('SIGTSTP', () => void guest.pause(true))
+      this.#parts.host.on('SIGCONT', () => void guest.pause(false))
+    }
+    if (this.#parts.request.terminal !== undefined) {
       const resized = (): void => guest.signals.say(encodeSize(this.#size()))
       this.#parts.host.on('SIGWINCH', resized)
       undo.push(() => this.#parts.host.off('SIGWINCH', resized))
@@ -363,11 +386,6 @@ const memoryName = (number: number): string => `memory${number}`
 
 /** The exit code of a program that SIGILL has ended. */
 const ILLEGAL = 128 + constants.signals.SIGILL
-/** Raw mode, in which Node goes on ending lines with CR and LF: the guest's terminal has done so, where its program wants that. */
-function setRaw(stdin: ExecHost['stdin']): void {
-  stdin.setRawMode?.(true)
-  spawnSync('stty', ['-onlcr'], { stdio: ['inherit', 'ignore', 'ignore'] })
-}
 
 const GUEST_FOLDERS = /^\/(?:proc|sys|dev|run|tmp)(?:\/|$)/
 const CANNOT = "nsenter: can't execute '"

@@ -50,6 +50,18 @@ export const foldersTag = (readOnly: boolean): string => (readOnly ? 'ro' : 'rw'
  */
 export const MOUNT_9P = 'trans=virtio,version=9p2000.L,msize=262144'
 
+/** Another place of a root that has moved. */
+const MOVED = '/new'
+
+/**
+ * Moves a root, which is the shell's folder, to the top of its mount namespace. Linux gives a user namespace to no process whose root is
+ * another folder: such a process has been confined to a part of the files. All other processes keep the root that they have. Mounts are
+ * shared with namespaces below, as systemd has it, and podman expects.
+ *
+ * Source: Linux, kernel/user_namespace.c, `create_user_ns`, and fs/namespace.c, `current_chrooted`.
+ */
+export const MOVE_ROOT = 'mount -o move . / && mount --make-rshared .'
+
 /**
  * The first process gets all ready and waits for a second one, which reads commands from a port as a file: they end in a program
  * in its place. Commands that come by another port are run beside it.
@@ -104,6 +116,10 @@ mount -t overlay -o ${rootOptions('/lower')} overlay /new
 mount -t proc proc /new/proc
 mount --rbind /sys /new/sys
 mount --rbind /dev /new/dev
+# The root moves to the top of its namespace. What is mounted below ${MOVED} from now on is mounted in the root, too.
+cd /new
+${MOVE_ROOT}
+mount --rbind . ${MOVED}
 mkdir /dev/retrap
 mkfifo -m 666 /in /out /err ${REPORT_PATH}
 exec 4<>${REPORT_PATH} 5<>/out 6<>/err 8<>/in
@@ -146,6 +162,8 @@ echo $pid >/pid
 echo $pid >${CGROUPS}/program/cgroup.procs
 echo 0 >/proc/self/oom_score_adj
 unset OLDPWD PWD SHLVL
+# The root: only who is in it reaches it.
+exec 3<.
 # Until now nothing may look for modules: a share that is empty would be remembered so.
 echo /bin/modprobe >/proc/sys/kernel/modprobe
 echo ${EXEC_READY} >&7

@@ -31,6 +31,12 @@ const GENERATORS: ReadonlyMap<string, string> = new Map([
 
 export const defaultUnitCache = (): string => join(cacheDirectory(), 'units')
 
+/** The unit cache of commands without `--unit-cache`: `RETRAP_UNIT_CACHE` names its folder, or is `off`. */
+export function environmentUnits(): UnitCache | undefined {
+  const folder = process.env['RETRAP_UNIT_CACHE'] || undefined
+  return folder === 'off' ? undefined : new UnitCache(folder, () => {})
+}
+
 /** Compiled code in a folder that only its user may enter. */
 export class UnitCache implements CodeKeeper {
   readonly #folder: string
