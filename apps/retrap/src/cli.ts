@@ -27,6 +27,7 @@ import { addImage } from './commands/image/command.ts'
 import { recordingIn } from './host/files/files.ts'
 import type { RecordingSettings } from './machine/recording/session-recording.ts'
 import { type MigrationAddress, receiveIncoming } from './machine/migration/socket-channel.ts'
+import { addKernels } from './commands/kernels/command.ts'
 import { addLayers } from './commands/layers/command.ts'
 import { addMcp } from './commands/mcp/command.ts'
 import { addMigrate } from './machine/migration/control.ts'
@@ -361,6 +362,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   program.commandsGroup('Tools:')
   addImage(program, host.stdout, report)
   addLayers(program, host.stdout)
+  addKernels(program, host.stdout, host.stderr)
   addDeviceServer(program, host)
   addDeviceCheck(program, host.stdout, report)
   addDeviceSdk(program, host.stdout)

@@ -7,6 +7,7 @@ export interface ListingOutput {
   write(data: string | Uint8Array): unknown
   on(event: 'error', listener: (error: Error) => void): unknown
   once(event: 'drain', listener: () => void): unknown
+  setMaxListeners?(count: number): unknown
 }
 
 const MESSAGE = /^([\r\n]*)(retrap: [^]*?)([\r\n]*)$/
@@ -79,6 +80,8 @@ export class Printer {
 
   constructor(output: ListingOutput) {
     this.#output = output
+    // A command prints many listings, each with a listener for errors.
+    output.setMaxListeners?.(0)
     output.on('error', (error) => {
       this.#failure ??= error
       this.#wake?.()

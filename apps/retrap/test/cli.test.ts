@@ -213,7 +213,7 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     { args: ['--frobnicate'], says: "unknown option '--frobnicate'" },
     {
       args: ['stroll'],
-      says: "there is no command 'stroll'; there are run, linux, qemu, exec, web, site, restore, replay, migrate, image, layers, device-server, device-check, device-sdk, test, crash-test, cluster, mcp, dap, disasm, walk, esr and p2m",
+      says: "there is no command 'stroll'; there are run, linux, qemu, exec, web, site, restore, replay, migrate, image, layers, kernels, device-server, device-check, device-sdk, test, crash-test, cluster, mcp, dap, disasm, walk, esr and p2m",
     },
     { args: ['linux', '--installer', 'riscv64'], says: 'Allowed choices are amd64, arm64, i386' },
     { args: ['linux', '--package', 'vim'], says: 'try linux-image-cloud-amd64' },

@@ -108,7 +108,7 @@ const LINES: readonly (readonly [line: string, paths: () => readonly string[] | 
   [`cluster run ${folder}/cluster --plan @`, () => inJson(PLAN)],
 ]
 /** Commands that read no file, or print for programs; web and site read as replay does; exec is another program. */
-const OTHERS = ['device-sdk', 'device-server', 'esr', 'layers', 'migrate', 'help', 'mcp', 'dap', 'web', 'site', 'exec']
+const OTHERS = 'device-sdk device-server esr kernels layers migrate help mcp dap web site exec'.split(' ')
 
 test('each command is here', async () => {
   const [list = ''] = (await runHere(['--help'], LIMIT)).stdout.split('\nExit')

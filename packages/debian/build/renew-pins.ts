@@ -1,13 +1,16 @@
 // Renews src/pins.ts from the mirror: `pnpm --filter @retrap/debian renew`. The packages are what `retrap exec`, `linux`, `run`, `web`
-// and `site` ask for; tests ask for others, which are looked up in the archive's signed lists.
+// and `site` ask for, and the kernels of `exec --kernel`; tests ask for others, which are looked up in the archive's signed lists.
 import { writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { DEBIAN } from '../src/apt.ts'
 import { Archive } from '../src/archive.ts'
 import { readControl } from '../src/distributed.ts'
 import type { ListedPackage } from '../src/lists.ts'
+import { KERNEL_PARTS, kernelPackages } from '../src/members.ts'
+import { type ReleaseName, RELEASES, USUAL_RELEASE } from '../src/releases.ts'
 
 const KERNELS = ['amd64', 'cloud-amd64', 'arm64:arm64', 'cloud-arm64:arm64'].map((name) => `linux-image-${name}`)
 const PACKAGES = [
@@ -15,19 +18,18 @@ const PACKAGES = [
   ...['seabios', 'ipxe-qemu', 'qemu-system-data'],
   ...['amd64', 'arm64', 'i386'].map((name) => `debian-installer-12-netboot-${name}`),
 ]
-/** The kernel of `retrap exec` for processors with APX, and where it is: a newer one is named in debian-drivers.ts, too. */
-const APX_KERNEL = 'linux-image-6.18.15+deb13-amd64'
-const APX_SUITE = 'trixie-backports'
 /** What sites give to others, with the sources. */
 const GIVEN = /^(?:busybox-static|base-files|seabios|linux-image-.*-unsigned)$/
 
 const directory = await mkdtemp(join(tmpdir(), 'retrap-pins-'))
-const archive = await Archive.open({ directory, withoutSecurity: true, isCurrent: true })
-const newer = await Archive.open({ directory, withoutSecurity: true, isCurrent: true, suites: [APX_SUITE] })
-const found: ListedPackage[] = []
 const sources = new Map<string, ListedPackage>()
 
-async function add(name: string): Promise<ListedPackage> {
+/** Opens a release. sid's lists are valid for a week only, and a mirror may be older: people review the pins. */
+const openRelease = (release: ReleaseName): Promise<Archive> =>
+  Archive.open({ directory, release, withoutSecurity: true, isCurrent: true, mayBeOld: true })
+
+/** Finds a package, or a kernel with all packages that have its files. */
+async function add(archive: Archive, name: string, found: ListedPackage[]): Promise<ListedPackage> {
   const one = await archive.find(name)
   found.push(one)
   if (GIVEN.test(one.name)) {
@@ -39,43 +41,80 @@ async function add(name: string): Promise<ListedPackage> {
   return one
 }
 
-try {
-  for (const name of KERNELS) {
-    const real = (await add(name)).dependsOn.find((other) => other.startsWith('linux-image-'))!
-    const suffix = name.includes(':') ? ':arm64' : ''
-    await add(real + suffix)
-    if (real.includes('-cloud-')) await add(`${real}-unsigned${suffix}`)
+/** Finds the packages of a release. */
+async function packagesOf(release: ReleaseName): Promise<readonly ListedPackage[]> {
+  const archive = await openRelease(release)
+  const found: ListedPackage[] = []
+  const isUsual = release === USUAL_RELEASE
+  for (const name of KERNELS.filter((one) => isUsual || !one.includes('cloud'))) {
+    const one = await add(archive, name, found)
+    const parts = await kernelPackages(archive, name)
+    // The name stands for the packages with files: the package between the two has none, and no pin.
+    found[found.indexOf(one)] = { ...one, dependsOn: parts.map((part) => part.split(':')[0]!) }
+    for (const part of parts) await add(archive, part, found)
+    if (name.includes('cloud')) await add(archive, parts[0]!.replace(/(?=:|$)/, '-unsigned'), found)
   }
-  found.push(await newer.find(APX_KERNEL))
-  for (const name of PACKAGES) await add(name)
+  if (isUsual) for (const name of PACKAGES) await add(archive, name, found)
+  return found
+}
+
+/** A time at which the archive has all packages of a release's lists. */
+async function timeOf(release: ReleaseName): Promise<string> {
+  const list = await (await fetch(`${DEBIAN}/dists/${RELEASES[release].suites[0]}/InRelease`)).text()
+  const until = Date.parse(/^Valid-Until: (.*)$/m.exec(list)?.[1] ?? '')
+  const time = new Date(Number.isNaN(until) ? Date.now() : Math.min(until, Date.now()))
+  return `${time.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`
+}
+
+const rowsOf = (packages: readonly ListedPackage[]): string[] =>
+  packages.flatMap(({ name, version, architecture, dependsOn, files }) =>
+    files.map(({ path, size, sha256 }) => {
+      const kernel = name.startsWith('linux-image-') ? dependsOn.filter((other) => KERNEL_PARTS.test(other)) : []
+      return [name, architecture, version, size, sha256, path, ...kernel].join(' ')
+    }),
+  )
+
+const rows: Partial<Record<ReleaseName, string[]>> = {}
+const times: Partial<Record<ReleaseName, string>> = {}
+try {
+  for (const release of Object.keys(RELEASES) as ReleaseName[]) {
+    sources.clear()
+    const found = await packagesOf(release)
+    rows[release] = rowsOf([...found, ...sources.values()])
+    times[release] = await timeOf(release)
+    console.log(`${RELEASES[release].title}: ${rows[release].length} files of ${found.length + sources.size} packages`)
+  }
 } finally {
   await rm(directory, { recursive: true })
 }
 
-const rows = [...found, ...sources.values()].flatMap(({ name, version, architecture, dependsOn, files }) =>
-  files.map(({ path, size, sha256 }) => {
-    const kernel = name.startsWith('linux-image-') ? dependsOn.filter((other) => other.startsWith('linux-image-')) : []
-    return [name, architecture, version, size, sha256, path, ...kernel].join(' ')
-  }),
-)
-const time = `${new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`
+/** Writes the fields of an object. Names that are numbers have quotes. */
+const table = <T>(values: Partial<Record<ReleaseName, T>>, write: (value: T) => string): string =>
+  Object.entries(values)
+    .map(([name, value]) => `  ${/^\d/.test(name) ? `'${name}'` : name}: ${write(value as T)},\n`)
+    .join('')
+
 writeFileSync(
   fileURLToPath(new URL('../src/pins.ts', import.meta.url)),
   `// Generated by build/renew-pins.ts from the lists of Debian's archive. Do not edit.
 import type { ListedPackage } from './lists.ts'
+import type { ReleaseName } from './releases.ts'
 
-/** A time at which the archive had all these versions: the archive of old versions is asked for it. */
-export const SNAPSHOT_TIME = '${time}'
+/** A time at which the archive had all versions of a release: the archive of old versions is asked for it. */
+export const SNAPSHOT_TIMES: Readonly<Record<ReleaseName, string>> = {
+${table(times, (time) => `'${time}'`)}}
 
-/** Name, architecture, version, bytes, SHA-256 and path of each file, and the kernel that a name stands for. */
-const ROWS = \`
-${rows.join('\n')}
-\`
+/** Name, architecture, version, bytes, SHA-256 and path of each file, and the packages that a kernel's name stands for. */
+const ROWS: Readonly<Record<ReleaseName, string>> = {
+${table(rows, (lines) => `\`\n${lines.join('\n')}\n\``)}}
 
 /** The packages that all hosts get in these versions. */
-export function PINNED(): readonly ListedPackage[] {
-  const packages = new Map<string, ListedPackage & { readonly files: { path: string; size: number; sha256: string }[] }>()
-  for (const row of ROWS.trim().split('\\n')) {
+export function PINNED(release: ReleaseName): readonly ListedPackage[] {
+  const packages = new Map<
+    string,
+    ListedPackage & { readonly files: { path: string; size: number; sha256: string }[] }
+  >()
+  for (const row of ROWS[release].trim().split('\\n')) {
     const [name = '', architecture = '', version = '', size = '', sha256 = '', path = '', ...dependsOn] = row.split(' ')
     const key = \`\${name} \${architecture} \${version}\`
     const one = packages.get(key) ?? { name, architecture, version, dependsOn, files: [] }
@@ -86,4 +125,3 @@ export function PINNED(): readonly ListedPackage[] {
 }
 `,
 )
-console.log(`${rows.length} files of ${found.length + sources.size} packages`)

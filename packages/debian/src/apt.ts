@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { dependenciesOf, fieldOf } from './deb.ts'
 import { DebianError } from './errors.ts'
 import { execute } from './execute.ts'
+import { type ReleaseName, RELEASES, USUAL_RELEASE } from './releases.ts'
 
 /** Called during a transfer, with a fraction from 0 to 1. */
 export type OnProgress = (fraction: number, what: string) => void
@@ -19,10 +20,12 @@ export interface AptOptions {
   /** An empty folder that apt may fill; the caller removes it. */
   readonly directory: string
   /**
-   * `debian-12` is the release that guests are booted from. `host` is the configuration of the host's own apt: its
+   * `debian` has the release that guests are booted from. `host` is the configuration of the host's own apt: its
    * programs run on the host; the other options about sources have no effect then.
    */
-  readonly archive?: 'debian-12' | 'host'
+  readonly archive?: 'debian' | 'host'
+  /** The release; Debian 12 unless given. */
+  readonly release?: ReleaseName
   /** Overrides where packages come from: the folder above `dists`, such as `http://deb.debian.org/debian`. */
   readonly mirror?: string
   /**
@@ -38,8 +41,6 @@ export interface AptOptions {
   readonly stallMs?: number
 }
 
-/** Debian 12. A fixed release, so that all users boot the same system. */
-export const RELEASE = 'bookworm'
 /** Default address of Debian's archive. */
 export const DEBIAN = 'http://deb.debian.org/debian'
 const DEBIAN_KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
@@ -186,19 +187,20 @@ export class Apt {
   }
 }
 
-/** Writes the sources of Debian 12. */
+/** Writes the sources of a release. */
 async function writeSources(options: AptOptions): Promise<void> {
   const main = options.mirror ?? (await hostMirror('debian')) ?? DEBIAN
   const security =
     options.mirror?.replace(/\/debian\/?$/, '/debian-security') ??
     (await hostMirror('debian-security')) ??
     'http://deb.debian.org/debian-security'
+  const { suites } = RELEASES[options.release ?? USUAL_RELEASE]
   const sources = [
-    source(main, `${RELEASE} ${RELEASE}-updates`, options),
+    source(main, suites.join(' '), options),
     // A mirror given by hand need not have a security archive at the usual place beside it.
     ...(security === options.mirror || options.withoutSecurity === true
       ? []
-      : [source(security, `${RELEASE}-security`, options)]),
+      : [source(security, `${suites[0]}-security`, options)]),
   ]
   await writeFile(join(options.directory, 'sources', 'debian.sources'), sources.join('\n'))
 }

@@ -1,11 +1,12 @@
 import { copyFile, mkdtemp, readFile, readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { Apt, type AptOptions, DEBIAN, type OnProgress, type PackageRecord, RELEASE } from './apt.ts'
+import { Apt, type AptOptions, DEBIAN, type OnProgress, type PackageRecord } from './apt.ts'
 import { hashFile } from './cache.ts'
 import { DebianError } from './errors.ts'
 import { type ArchiveKey, DEBIAN_KEYS } from './keys.ts'
-import { type ListedFile, type ListedPackage, PackageLists, type Suite } from './lists.ts'
-import { PINNED, SNAPSHOT_TIME } from './pins.ts'
+import { type FetchList, type ListedFile, type ListedPackage, PackageLists, type Suite } from './lists.ts'
+import { PINNED, SNAPSHOT_TIMES } from './pins.ts'
+import { RELEASES, type ReleaseName, USUAL_RELEASE } from './releases.ts'
 import { transfer, TransferError, type WantedFile } from './transfer.ts'
 
 /** Archive of all past versions of Debian's packages. */
@@ -17,14 +18,14 @@ export type PackageSource = Pick<Apt, 'show' | 'download' | 'downloadSource'>
 /** The sources of packages, and the folder for downloads. */
 export interface ArchiveOptions extends Pick<
   AptOptions,
-  'directory' | 'mirror' | 'architectures' | 'withoutSecurity' | 'stallMs'
+  'directory' | 'mirror' | 'release' | 'architectures' | 'withoutSecurity' | 'stallMs'
 > {
   /** Takes the versions that the archive has now in place of the pinned ones. */
   readonly isCurrent?: boolean
   /** Packages with pinned versions; default this release's. */
   readonly pinned?: readonly ListedPackage[]
-  /** Names of the archive's suites; Debian 12's unless given. */
-  readonly suites?: readonly string[]
+  /** Takes signed lists whose validity has ended: for pins, which people review. */
+  readonly mayBeOld?: boolean
   /** Keys that sign the archive; Debian's unless given. */
   readonly keys?: readonly ArchiveKey[]
 }
@@ -49,9 +50,14 @@ export async function withPackages<T>(
   }
 }
 
-/** Debian 12's packages by their names and SHA-256, without apt. Other packages are looked up in the signed lists. */
+/** The pinned version of a package of a release; undefined if it has none. */
+export const pinnedVersion = (release: ReleaseName, name: string): string | undefined =>
+  PINNED(release).find((pin) => pin.name === name)?.version
+
+/** Packages of a release by their names and SHA-256, without apt. Other packages are looked up in the signed lists. */
 export class Archive implements PackageSource {
   readonly #options: ArchiveOptions
+  readonly #release: ReleaseName
   readonly #folder: string
   /** Addresses that have the files, the first to be asked first. */
   readonly #servers: readonly string[]
@@ -63,17 +69,24 @@ export class Archive implements PackageSource {
 
   private constructor(options: ArchiveOptions, folder: string, servers: readonly string[]) {
     this.#options = options
+    this.#release = options.release ?? USUAL_RELEASE
     this.#folder = folder
     this.#servers = servers
     this.#snapshots = variable('RETRAP_DEBIAN_SNAPSHOTS') ?? SNAPSHOTS
-    const { suites: names = [RELEASE, `${RELEASE}-updates`] } = options
+    const { title, suites: names } = RELEASES[this.#release]
     const suites = names.map((name): Suite => ({ name, isSecurity: false }))
     // A mirror of another name need not have a security archive at the usual place beside it.
     if (options.withoutSecurity !== true && servers.some((server) => server.endsWith('/debian')))
-      suites.push({ name: `${RELEASE}-security`, isSecurity: true })
-    this.#lists = new PackageLists(suites, options.keys ?? DEBIAN_KEYS, (suite, path, wanted) =>
-      this.#fetch(path, wanted, this.#addresses(path, suite.isSecurity)),
-    )
+      suites.push({ name: `${names[0]}-security`, isSecurity: true })
+    const fetchList: FetchList = (suite, path, wanted) =>
+      this.#fetch(path, wanted, this.#addresses(path, suite.isSecurity)).catch((error: unknown) => {
+        if (!(error instanceof DebianError) || error.code !== 'ERR_GONE' || !path.endsWith('/InRelease')) throw error
+        throw new DebianError(
+          'ERR_FETCH',
+          `${title} (${suite.name}) is not at ${servers.join(', ')}; set RETRAP_DEBIAN_MIRROR to a mirror that has it`,
+        )
+      })
+    this.#lists = new PackageLists(suites, options.keys ?? DEBIAN_KEYS, fetchList, options.mayBeOld)
   }
 
   /** Opens the archive. Nothing is fetched yet. */
@@ -111,7 +124,7 @@ export class Archive implements PackageSource {
   /** Finds a package of the archive. @param name - `:source` behind it names a source package */
   async find(name: string, version?: string): Promise<ListedPackage> {
     const [bare = '', architecture = this.#options.architectures?.[0] ?? 'amd64'] = name.split(':')
-    const { isCurrent, pinned = PINNED() } = this.#options
+    const { isCurrent, pinned = PINNED(this.#release) } = this.#options
     const pin = pinned.find(
       (one) =>
         one.name === bare &&
@@ -129,7 +142,7 @@ export class Archive implements PackageSource {
     const what = architecture === 'source' ? `source package ${bare}` : `package ${name}`
     throw new DebianError(
       'ERR_FETCH',
-      `Debian 12 has no ${what}${version === undefined ? '' : ` of version ${version}`}`,
+      `${RELEASES[this.#release].title} has no ${what}${version === undefined ? '' : ` of version ${version}`}`,
     )
   }
 
@@ -174,7 +187,7 @@ export class Archive implements PackageSource {
     const servers = isSecurity
       ? this.#servers.filter((server) => server.endsWith('/debian')).map((server) => `${server}-security`)
       : this.#servers
-    const old = path.startsWith('dists/') ? [] : [`${this.#snapshots}/${archive}/${SNAPSHOT_TIME}`]
+    const old = path.startsWith('dists/') ? [] : [`${this.#snapshots}/${archive}/${SNAPSHOT_TIMES[this.#release]}`]
     return [...servers, ...old].map((server) => `${server}/${path}`)
   }
 

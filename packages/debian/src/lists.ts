@@ -44,13 +44,16 @@ export class PackageLists {
   readonly #suites: readonly Suite[]
   readonly #keys: readonly ArchiveKey[]
   readonly #fetch: FetchList
+  readonly #mayBeOld: boolean
   readonly #releases = new Map<Suite, Promise<string>>()
   readonly #lists = new Map<string, Promise<Buffer>>()
 
-  constructor(suites: readonly Suite[], keys: readonly ArchiveKey[], fetchList: FetchList) {
+  /** @param mayBeOld - takes lists whose validity has ended */
+  constructor(suites: readonly Suite[], keys: readonly ArchiveKey[], fetchList: FetchList, mayBeOld = false) {
     this.#suites = suites
     this.#keys = keys
     this.#fetch = fetchList
+    this.#mayBeOld = mayBeOld
   }
 
   /** Finds the newest version of a package, or of a source package the version that is named. */
@@ -103,7 +106,7 @@ export class PackageLists {
     const file = await this.#fetch(suite, path, { what: 'package lists', size: MOST_RELEASE })
     const text = verifyClearSigned(await readFile(file, 'utf8'), this.#keys, path)
     const until = new Date(fieldOf(text, 'Valid-Until'))
-    if (until < new Date())
+    if (until < new Date() && !this.#mayBeOld)
       throw new DebianError(
         'ERR_FETCH',
         `${path} was valid until ${until.toISOString()}: the mirror is not renewed any more, or the clock is wrong`,

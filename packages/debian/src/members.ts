@@ -94,6 +94,19 @@ export async function resolveName(
   return { bare, architecture }
 }
 
+/** Newer kernels have a package for the image, one for the modules, and one for the list of built-in modules. */
+export const KERNEL_PARTS: RegExp = /^linux-(?:image|base|binary|modules)-\d/
+
+/** The packages with a kernel's files. @param name - of a kernel's package, or of the one that depends on the newest */
+export async function kernelPackages(source: Pick<PackageSource, 'show'>, name: string): Promise<readonly string[]> {
+  const [, suffix = ''] = /(:.*)$/.exec(name) ?? []
+  const { dependsOn } = await source.show(name)
+  const parts = dependsOn.filter((other) => KERNEL_PARTS.test(other)).map((other) => other.split(':')[0] + suffix)
+  const newest = parts.find((part) => part.startsWith('linux-image-'))
+  if (newest !== undefined) return kernelPackages(source, newest)
+  return parts.length === 0 ? [name] : parts
+}
+
 /** Returns a package's name with its architecture. */
 export const qualified = ({ bare, architecture }: PackageName): string =>
   architecture === undefined ? bare : `${bare}:${architecture}`

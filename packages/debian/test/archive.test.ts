@@ -10,6 +10,9 @@ import { readControl } from '../src/distributed.ts'
 import { unpackPackage } from '../src/deb.ts'
 import { type ListedPackage, compareVersions } from '../src/lists.ts'
 import { DEBIAN_KEYS } from '../src/keys.ts'
+import { kernelPackages } from '../src/members.ts'
+import { PINNED } from '../src/pins.ts'
+import { type ReleaseName, RELEASES } from '../src/releases.ts'
 import * as madeArchive from './support/made-archive.ts'
 
 const { key, sign } = madeArchive.makeKey()
@@ -178,6 +181,53 @@ describe('a package that is not pinned', () => {
     await expect((await open(more, served)).show('tool')).rejects.toMatchObject({
       ...{ code: 'ERR_FETCH', message: expect.stringContaining(message) },
     })
+  })
+})
+
+describe('a release', () => {
+  test.each(Object.keys(RELEASES) as ReleaseName[])(
+    '%s has a pinned kernel with modules for both architectures',
+    async (release) => {
+      for (const architecture of ['amd64', 'arm64']) {
+        const archive = await Archive.open({ directory: root, release, architectures: [architecture] })
+        const { version } = await archive.show(`linux-image-${architecture}`)
+        const names = await kernelPackages(archive, `linux-image-${architecture}`)
+        // From Linux 7.2 on, the image, the modules and the lists of what is built in are packages of their own.
+        const parts = names.map((name) => /^linux-(\w+)-\d/.exec(name)![1]).join()
+        expect(parts).toBe(['backports', 'sid'].includes(release) ? 'base,binary,modules' : 'image')
+        const pins = PINNED(release).filter((pin) => names.includes(pin.name))
+        expect(pins.map((pin) => pin.version)).toEqual(names.map(() => version))
+        for (const { files } of pins) expect(files[0]!.path).toContain(`_${architecture}.deb`)
+      }
+    },
+  )
+
+  test('that a mirror does not have is told by its name', async () => {
+    const mirror = await serve(madeArchive.mirrorFiles([KERNEL], sign))
+    const failed = withPackages({ ...options(mirror.url), release: '11' }, undefined, (packages) =>
+      packages.download(['tool']),
+    )
+    await expect(failed).rejects.toMatchObject({
+      code: 'ERR_FETCH',
+      message: `Debian 11 (bullseye) is not at ${mirror.url}; set RETRAP_DEBIAN_MIRROR to a mirror that has it`,
+    })
+  })
+
+  // gpg --show-keys --with-colons --with-subkey-fingerprint /usr/share/keyrings/debian-archive-{bullseye,bookworm,trixie}-*.gpg
+  test.each([
+    ['0E98404D386FA1D9', '2029-01-15', 4096],
+    ['54404762BBB6E853', '2029-01-15', 4096],
+    ['605C66F00D6C9793', '2029-02-11', 4096],
+    ['6ED0E7B82643E131', '2031-01-19', 4096],
+    ['BDE6D2B9216EC7A8', '2031-01-19', 4096],
+    ['F8D2585B8783D481', '2031-01-21', 256],
+    ['78DBA3BC47EF2265', '2035-03-28', 4096],
+    ['8E9F831205B4BA95', '2035-03-28', 4096],
+    ['762F67A0B2C39DE4', '2033-03-22', 256],
+  ])('is signed by the key %s until %s', (id, date, bits) => {
+    const { expires, key: found } = DEBIAN_KEYS.find((one) => one.id === id)!
+    expect(expires).toEqual(new Date(date))
+    expect(8 * Buffer.from(found.n ?? found.x!, 'base64url').length).toBe(bits)
   })
 })
 

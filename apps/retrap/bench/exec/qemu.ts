@@ -63,7 +63,7 @@ export class QemuGuest {
     const folder = mkdtempSync(join(tmpdir(), 'retrap-bench-exec-'))
     const kind = {
       arch: 'amd64',
-      debian: 'amd64',
+      debian: '12',
       cpu: undefined,
       memoryBytes: 0,
       cpus: 1,

@@ -3,6 +3,7 @@ import { realpathSync, statSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import type { PlacedMachine } from '@retrap/cluster'
 import type { Share } from '@retrap/virtio/p9'
+import { keptKernel } from '../guests/linux/debian-drivers.ts'
 import { buildExecInitramfs, foldersTag, KERNEL_TAG } from '../guests/linux/exec-initramfs.ts'
 import { LocalShare } from '../machine/share/local-share.ts'
 import { ExecGuest, type ExecOutside } from './guest.ts'
@@ -26,9 +27,9 @@ export const pathOfKept = (kind: ExecKind, version: string, hasNetwork: boolean)
     Buffer.from(buildExecInitramfs(new Uint8Array(), [])).toString('latin1'),
   ])
 
-/** Identifies a kernel of the user's, which may change under its name. A network counts, as the kernel may lack the card's driver. */
-function kernelOf({ kernel }: ExecKind, hasNetwork: boolean): readonly (string | number | boolean)[] {
-  if (kernel === undefined) return []
+/** Identifies a kernel, which may change under its name. A network counts, as a kernel of the user's may lack the card's driver. */
+function kernelOf({ arch, debian, kernel }: ExecKind, hasNetwork: boolean): readonly (string | number | boolean)[] {
+  if (kernel === undefined) return [keptKernel(debian, arch)?.release ?? '']
   const state = statSync(kernel, { throwIfNoEntry: false })
   return [resolve(kernel), state?.size ?? 0, state?.mtimeMs ?? 0, hasNetwork]
 }

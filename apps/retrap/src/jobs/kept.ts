@@ -7,7 +7,7 @@ import { makeFolder } from '../host/files/files.ts'
 import { ExecError } from './errors.ts'
 
 /** Most kept machines; beyond this number the least recently used is removed. */
-const MOST_KEPT = 8
+const MOST_KEPT = 16
 const EXTENSION = '.snapshot'
 /** Age at which an incomplete file, or a lock, counts as left over by a killed process. */
 const ABANDONED_MS = 600_000

@@ -1,11 +1,12 @@
 /** The machine of `retrap exec`: its options, and its boot up to the point where it waits for a job. */
+import type { ReleaseName } from '@retrap/debian'
 import type { MachineVirtioDevice } from '@retrap/machine'
 import type { Share } from '@retrap/virtio/p9'
 import type { BlockBackend, ByteStreamBackend, PacketBackend } from '@retrap/device'
 import type { CreateDevices } from '../machine/devices/devices.ts'
 import { fetchLines } from '../host/files/fetch-lines.ts'
 import { readBytes } from '../host/files/files.ts'
-import { type FullKernel, fetchLinuxWithDrivers } from '../guests/linux/debian-drivers.ts'
+import { fetchLinuxWithDrivers } from '../guests/linux/debian-drivers.ts'
 import { kernelPayload } from '../guests/linux/kernel-payload.ts'
 import { buildExecInitramfs, EXEC_PORTS } from '../guests/linux/exec-initramfs.ts'
 import type { MachineImages, MachineOptions } from '../machine/machine-contract.ts'
@@ -16,9 +17,9 @@ export interface ExecKind {
   readonly cpu: string | undefined
   readonly memoryBytes: number
   readonly cpus: number
-  /** Debian's kernel, where the user names none. */
-  readonly debian: FullKernel
-  /** A kernel that the user names. */
+  /** The release of Debian whose kernel the machine has, unless it has one of the user's. */
+  readonly debian: ReleaseName
+  /** A kernel of the user's, by its path. */
   readonly kernel: string | undefined
   /** The user's devices, as `--device` arguments. */
   readonly devices: readonly string[]
@@ -144,9 +145,9 @@ export const execDrivers = ({ diskBytes, drivers = [] }: ExecKind): readonly str
 
 /** Reads the kernel and the initrd that a machine boots from. */
 export async function readExecImages(kind: ExecKind, tell: (text: string) => void): Promise<MachineImages> {
-  const { debian, kernel: named } = kind
+  const { arch, debian, kernel: named } = kind
   const drivers = execDrivers(kind)
-  const { kernelPath, busyboxPath, modulePaths } = await fetchLinuxWithDrivers(debian, drivers, fetchLines(tell))
+  const { kernelPath, busyboxPath, modulePaths } = await fetchLinuxWithDrivers(arch, drivers, fetchLines(tell), debian)
   const [kernel, busybox, ...modules] = await Promise.all(
     [named ?? kernelPath, busyboxPath, ...(named === undefined ? modulePaths : [])].map(readBytes),
   )

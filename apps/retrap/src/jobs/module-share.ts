@@ -62,11 +62,11 @@ function readOwn(path: string, kernel: KernelModules | undefined): OwnModule {
  * @param own - paths of modules of the user's, in the order in which they are loaded
  */
 export async function openModules(
-  { debian, kernel: named }: Pick<ExecKind, 'debian' | 'kernel'>,
+  { arch, debian, kernel: named }: Pick<ExecKind, 'arch' | 'debian' | 'kernel'>,
   own: readonly string[],
   tell: (text: string) => void,
 ): Promise<ModuleShare> {
-  const kernel = named === undefined ? await fetchKernelModules(debian, fetchLines(tell)) : undefined
+  const kernel = named === undefined ? await fetchKernelModules(arch, fetchLines(tell), debian) : undefined
   const modules = own.map((path) => readOwn(path, kernel))
   const entries = new Map<string, ViewEntry>()
   const shares = new Map<string, LocalShare>()

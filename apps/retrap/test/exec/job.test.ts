@@ -172,7 +172,7 @@ describe('the program of a job', () => {
 })
 
 test('one kept machine serves runs with up to eight processors and 3 GiB', () => {
-  const kind = { arch: 'amd64', debian: 'amd64', cpu: undefined, kernel: undefined, devices: [] } as const
+  const kind = { arch: 'amd64', debian: '12', cpu: undefined, kernel: undefined, devices: [] } as const
   const run = { ...kind, cpus: 2, memoryBytes: 2_000_000_000 }
   expect([keptKind(run), runBytes(run)]).toEqual([{ ...kind, cpus: 8, memoryBytes: 512 << 20 }, 15 << 27])
 })

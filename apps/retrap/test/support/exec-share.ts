@@ -24,7 +24,7 @@ export const PYTHON = '/usr/bin/python3'
 const PROBE = fileURLToPath(new URL('share-probe.py', import.meta.url))
 const KIND: ExecKind = keptKind({
   arch: 'amd64',
-  debian: 'amd64',
+  debian: '12',
   cpu: undefined,
   memoryBytes: 512 << 20,
   cpus: 1,

@@ -30,7 +30,7 @@ test('TAP 14: names are escaped, and what is known of a test is a block of YAML'
 })
 
 test('JUnit: counts, times, and text that XML can hold', () => {
-  expect(junit('tests.json', [passed, failed])).toBe(`<?xml version="1.0" encoding="UTF-8"?>
+  expect(junit(new Map([['tests.json', [passed, failed]]]))).toBe(`<?xml version="1.0" encoding="UTF-8"?>
 <testsuites tests="2" failures="1" errors="0" time="1.254">
   <testsuite name="tests.json" tests="2" failures="1" errors="0" time="1.254">
     <testcase classname="tests.json" name="a &quot;b&quot; &lt;c&gt; &amp; #d \\" time="1.234"/>

@@ -15,6 +15,7 @@ import {
   type MachineStart,
   type PlacedMachine,
 } from '@retrap/cluster'
+import { USUAL_RELEASE } from '@retrap/debian'
 import { CliError, attempt } from '../../errors.ts'
 import { REPORT_FOLDER, REPORT_PATH } from '../../guests/linux/exec-initramfs.ts'
 import { type GuestParts, type MachineSettings, makeGuest } from '../../jobs/cluster-guest.ts'
@@ -246,7 +247,7 @@ export class LinuxHost implements GuestsHost {
     const kind: ExecKind = {
       arch,
       cpu: undefined,
-      debian: arch,
+      debian: USUAL_RELEASE,
       memoryBytes: memory,
       cpus,
       kernel: undefined,

@@ -42,7 +42,8 @@ export function reportRuns(
     const why = failures.find((text) => text.includes(`${name} failed`)) ?? `it failed ${property.failed} times`
     return { name, ms: 0, failure: state === 'failed' ? why : undefined, isSkipped: state === 'never seen' }
   })
-  return writeReport(path, basename(file), [...cases, { ...whole, failure: failures.join('\n\n') || undefined }])
+  const all = [...cases, { ...whole, failure: failures.join('\n\n') || undefined }]
+  return writeReport(path, new Map([[basename(file), all]]))
 }
 
 /** A cluster, and the way in which it runs. */

@@ -138,7 +138,7 @@ export async function runCrashTest(flags: CrashTestFlags, outputs: ClusterOutput
         ms: ms / intervals.length,
         failure: lost.find((one) => one.flush === flush)?.lines.join('\n'),
       }))
-      await writeReport(flags.junit, 'crash-test', cases)
+      await writeReport(flags.junit, new Map([['crash-test', cases]]))
       return signal.aborted ? ExitCode.signal(2) : lost.length > 0 ? ExitCode.TestFailed : ExitCode.PowerOff
     })
   } finally {

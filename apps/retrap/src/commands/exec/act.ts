@@ -1,6 +1,7 @@
 /** The command line of `retrap exec`, carried out: in its own process, or in one that stays. */
 import { realpathSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { type ReleaseName, USUAL_RELEASE } from '@retrap/debian'
 import { explainError } from '../../errors.ts'
 import { packageVersion } from '../../package-version.ts'
 import { plainListed } from '../../print-lines.ts'
@@ -34,7 +35,12 @@ export async function perform(call: ExecCall, host: ExecHost, make?: MakeGuest):
 
 const MOST_SHARES = 16
 
-async function act({ words: command, flags, given }: ExecCall, host: ExecHost, make?: MakeGuest): Promise<number> {
+/** Runs the program of a command line. @throws ExecError, CliError */
+export async function act(
+  { words: command, flags, given }: ExecCall,
+  host: ExecHost,
+  make?: MakeGuest,
+): Promise<number> {
   const { tty = false, image, recordOnFailure, entrypoint, tmpfs = [] } = flags
   const shares = [...(flags.share ?? []), ...(flags.volume ?? [])]
   if (image !== undefined && flags.root !== 'host') throw usage('--image and --root: give one of them')
@@ -84,10 +90,10 @@ async function act({ words: command, flags, given }: ExecCall, host: ExecHost, m
       kind: {
         arch,
         cpu: flags.cpu,
-        debian: arch === 'amd64' && flags.cpu && (await hasApx(flags.cpu)) ? 'apx' : arch,
+        debian: flags.kernel?.release ?? (await usualRelease(arch, flags.cpu)),
         memoryBytes: flags.memory,
         cpus: flags.cpus,
-        kernel: flags.kernel,
+        kernel: flags.kernel?.file,
         devices: flags.device ?? [],
       },
       hasNetwork: flags.network === true,
@@ -106,8 +112,11 @@ async function act({ words: command, flags, given }: ExecCall, host: ExecHost, m
   }
 }
 
-const hasApx = async (cpu: string): Promise<boolean> =>
-  (await import('@retrap/x86-cpu')).cpuModel(cpu).features.has('APX_F')
+/** Linux keeps the registers of APX from 6.16 on. */
+async function usualRelease(arch: 'amd64' | 'arm64', cpu: string | undefined): Promise<ReleaseName> {
+  if (arch !== 'amd64' || cpu === undefined) return USUAL_RELEASE
+  return (await import('@retrap/x86-cpu')).cpuModel(cpu).features.has('APX_F') ? 'backports' : USUAL_RELEASE
+}
 
 /** Image readers are loaded on demand, as most runs need no images. A pull has as much time as the program. */
 async function openImage(image: string, architecture: string, { pull, timeout }: ExecFlags): Promise<ExecRoot> {
@@ -140,7 +149,7 @@ function explain(root: ExecRoot, shares: readonly SharedFolder[], flags: ExecFla
     'The program can read:',
     ...root.explanation.map((line) => `  ${line}`),
     ...(flags.hide ?? []).map((path) => `  but not ${path} (--hide)`),
-    ...(kernel === undefined ? [`  /lib/modules: the modules of Debian's kernel, which modprobe loads`] : []),
+    ...(kernel?.file === undefined ? [`  /lib/modules: the modules of Debian's kernel, which modprobe loads`] : []),
     ...modules.map((path) => `  /usr/lib/modules/retrap: ${path} (--module, which is loaded first)`),
     ...shares.map(
       ({ path, at, readOnly }) =>

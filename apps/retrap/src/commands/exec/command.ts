@@ -2,7 +2,7 @@
 import { type Command, CommanderError, Option } from 'commander'
 import { Program } from '../command-line.ts'
 import { explainError } from '../../errors.ts'
-import { asIs, each, parseCpus, parseMemory, parseSeconds } from '../../options/values.ts'
+import { asIs, each, parseCpus, parseMemory, parseSeconds, usage } from '../../options/values.ts'
 import {
   OF_DOCKER,
   parseEmptyFolder,
@@ -10,7 +10,7 @@ import {
   parseVolume,
   pullOption,
 } from '../../options/container-options.ts'
-import { ARCHITECTURES, type ExecCall, type ExecFlags, OURS } from './flags.ts'
+import { ARCHITECTURES, type ExecCall, type GivenFlags, OURS } from './flags.ts'
 import type { ExecHost } from './run.ts'
 
 const HELP = `
@@ -28,6 +28,10 @@ of their own in any case.
 Lines of docker run: -e, --env-file, -u, -w, -m, -t, --entrypoint and --tmpfs have their meaning there, and -v SRC:DST[:ro] is a
 share that may be written to. -i and --rm are always so. A run has no name: --name is left out, and a line says so.
 
+With --kernels the program has an empty input. Each of its lines begins with the name of a kernel, and a table follows, with a line
+for the program, and one for each test that it tells by TAP. --record-on-failure run.rec leaves run.debian-13.rec. The exit code is 1
+if it has failed on a kernel. 'retrap kernels' lists the kernels.
+
 Exit codes:
   124   --timeout passed
   125   retrap or the machine failed; one line on stderr says so
@@ -38,7 +42,8 @@ Exit codes:
 
 Examples:
   retrap exec -- python3 -c 'print(6 * 7)'
-  retrap exec --share "$PWD:rw" -- make check`
+  retrap exec --share "$PWD:rw" -- make check
+  retrap exec --kernels debian:11,debian:12,debian:13,debian:sid -- ./tests`
 
 /** Reads `--stay`; an empty variable of the environment is none. */
 const parseStay = parseSeconds('--stay', undefined, 1, 7 * 86_400)
@@ -49,7 +54,7 @@ const also = (flags: string): Option => new Option(flags).hideHelp()
 /** Adds the command. @param run - called with the parsed command and options */
 export function addExec(
   program: Command,
-  run: (words: readonly string[], flags: ExecFlags, command: Command) => Promise<void>,
+  run: (words: readonly string[], flags: GivenFlags, command: Command) => Promise<void>,
 ): void {
   program
     .command('exec')
@@ -64,7 +69,12 @@ export function addExec(
       '--cpu <model>',
       "the model of the processor, as for other machines; one with APX takes a newer kernel of Debian's",
     )
-    .option('--kernel <file>', "a kernel with all its drivers built in (default: Debian's)")
+    .option(
+      '--kernel <name>',
+      "a kernel of Debian's, by its release: debian:11, 12, 13, backports or sid (default: debian:12); or a file, with all its drivers built in",
+    )
+    .option('--kernels <names>', 'run the program on each of these, and print a table; names with commas')
+    .option('--junit <file>', 'with --kernels: write a report as JUnit XML, with a suite for each kernel')
     .option('--root <where>', "the program's files: host, or a folder", 'host')
     .option(
       '--image <name>',
@@ -131,7 +141,13 @@ export async function runExecCommand(args: readonly string[], host: ExecHost): P
   addExec(program, async (words, flags, command) => {
     // The models of processors are loaded on demand.
     const cpu = flags.cpu && (await import('../../flags/cpu-option.ts')).parseCpu(flags.cpu, command)
-    code = await runCall({ words, flags: { ...flags, ...(cpu && { cpu }) }, given: args }, host)
+    const { kernel, kernels, ...others } = flags
+    const named = (kernel ?? kernels) === undefined ? undefined : await import('../../guests/linux/kernel-names.ts')
+    const chosen = {
+      ...(kernel !== undefined && { kernel: named!.parseKernel(kernel) }),
+      ...(kernels !== undefined && { kernels: named!.parseKernels(kernels) }),
+    }
+    code = await runCall({ words, flags: { ...others, ...(cpu && { cpu }), ...chosen }, given: args }, host)
   })
   program.given = args
   program.instead = OF_DOCKER
@@ -159,6 +175,9 @@ async function runCall(call: ExecCall, host: ExecHost): Promise<number> {
     const { listStaying, stopStaying } = await import('./stay/manage.ts')
     return flags.stop === true ? stopStaying(host) : listStaying(host)
   }
+  if (flags.kernels === undefined && flags.junit !== undefined) throw usage('--junit belongs to --kernels')
+  if (flags.kernels !== undefined && flags.explain !== true)
+    return (await import('./on-kernels.ts')).performOnKernels(call, host)
   if (flags.stay !== undefined) {
     const code = await (await import('./stay/client.ts')).runStaying(call, host)
     if (code !== undefined) return code

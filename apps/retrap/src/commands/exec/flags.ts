@@ -1,5 +1,6 @@
 /** Options and words of a command line of `retrap exec`. */
 import type { PullPolicy } from '@retrap/oci/node'
+import type { NamedKernel } from '../../guests/linux/kernel-names.ts'
 import type { SharedFolder } from '../../jobs/job.ts'
 import type { EmptyFolder } from '../../options/container-options.ts'
 
@@ -10,7 +11,9 @@ export const ARCHITECTURES = { 'x86-64': 'amd64', arm64: 'arm64' } as const
 export interface ExecFlags {
   readonly arch: keyof typeof ARCHITECTURES
   readonly cpu?: string
-  readonly kernel?: string
+  readonly kernel?: NamedKernel
+  readonly kernels?: readonly NamedKernel[]
+  readonly junit?: string
   readonly root: string
   readonly image?: string
   readonly pull?: PullPolicy
@@ -38,6 +41,12 @@ export interface ExecFlags {
   readonly stayMemory: number
   readonly running?: boolean
   readonly stop?: boolean
+}
+
+/** The options as they are given, with kernels as texts. */
+export interface GivenFlags extends Omit<ExecFlags, 'kernel' | 'kernels'> {
+  readonly kernel?: string
+  readonly kernels?: string
 }
 
 /** A parsed command line. */

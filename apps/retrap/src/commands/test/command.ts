@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { type Command } from 'commander'
 import { ExitCode } from '../../exit-codes.ts'
+import { parseKernels } from '../../guests/linux/kernel-names.ts'
 import { wholeFrom } from '../../options/values.ts'
 import type { TestFlags, TestOutputs } from './run-tests.ts'
 
@@ -20,6 +21,10 @@ text mode ("screen"), and takes a picture ("screenshot": "menu.png"), in this or
 "ready"; a test is one step, or has a list of "steps". "enter" is the end of a typed line: "\\n", or "\\r" for UEFI's shell.
 "timeout" (60) and "bootTimeout" (300) are in seconds; a test may have a "timeout" of its own.
 
+--kernels debian:11,debian:13,bzImage boots the machine with each of these kernels ('retrap kernels' lists Debian's), and prints a table of
+tests and kernels. The machine must have a "kernel", and keeps its "append" and its "initrd"; without an "initrd" a kernel of Debian's gets
+a RAM disk with its drivers for virtio, AHCI, e1000 and ext4, and a busybox shell whose prompt is "/ # ".
+
 A test that fails leaves a folder behind: its output, its screen, and its recorded run, which --gdb opens for gdb, backwards too.
 The exit code is 1 if a test has failed.`
 
@@ -31,6 +36,11 @@ export function addTest(program: Command, { stdout, stderr }: TestOutputs, repor
     .argument('<file>', 'the tests, as JSON')
     .option('--tap', 'print TAP, version 14')
     .option('--junit <file>', 'write a report as JUnit XML')
+    .option(
+      '--kernels <names>',
+      "run the tests on each of these in place of the machine's kernel, and print a table",
+      parseKernels,
+    )
     .option('--filter <text>', 'run only tests with this in their names')
     .option('--out <folder>', 'leave the files of failing tests there', join('temp', 'retrap'))
     .option('--gdb <folder>', 'open the recording of a failing test for gdb, and run no test')
@@ -41,8 +51,11 @@ export function addTest(program: Command, { stdout, stderr }: TestOutputs, repor
     )
     .addHelpText('after', HELP)
     .action(async (file: string, flags: TestFlags) => {
-      // The module loads both kinds of machines.
-      const { runTests } = await import('./run-tests.ts')
-      if (!(await runTests(file, flags, { stdout, stderr }))) report(ExitCode.TestFailed)
+      // The modules load both kinds of machines.
+      const run =
+        flags.kernels === undefined
+          ? (await import('./run-tests.ts')).runTests
+          : (await import('./on-kernels.ts')).runOnKernels
+      if (!(await run(file, flags, { stdout, stderr }))) report(ExitCode.TestFailed)
     })
 }

@@ -43,31 +43,37 @@ export function tapBailOut({ failure = '' }: TestOutcome): readonly string[] {
   return [...rest.map((line) => `# ${line}`), `Bail out! ${first}`]
 }
 
-/** Writes all outcomes as JUnit XML, as Jenkins, GitLab and GitHub's actions read it. @param suite - name of the file */
-export function junit(suite: string, outcomes: readonly TestOutcome[]): string {
-  const failures = outcomes.filter(({ failure }) => failure !== undefined).length
-  const ms = outcomes.reduce((sum, each) => sum + each.ms, 0)
-  const skipped = outcomes.filter(({ isSkipped }) => isSkipped === true).length
-  const counts = `tests="${outcomes.length}" failures="${failures}" errors="0"${skipped > 0 ? ` skipped="${skipped}"` : ''} time="${(ms / 1000).toFixed(3)}"`
-  const cases = outcomes.map(({ name, ms: took, failure, isSkipped }) => {
-    const head = `    <testcase classname="${attribute(suite)}" name="${attribute(name)}" time="${(took / 1000).toFixed(3)}"`
-    if (isSkipped === true) return `${head}><skipped/></testcase>`
-    if (failure === undefined) return `${head}/>`
-    const [first = ''] = failure.split('\n')
-    return `${head}>\n      <failure message="${attribute(first)}">${escaped(failure)}</failure>\n    </testcase>`
+/** The outcomes of tests, by the name of their file or of their kernel. */
+export type TestSuites = ReadonlyMap<string, readonly TestOutcome[]>
+
+/** Writes all outcomes as JUnit XML, as Jenkins, GitLab and GitHub's actions read it. */
+export function junit(suites: TestSuites): string {
+  const written = [...suites].map(([suite, outcomes]) => {
+    const cases = outcomes.map(({ name, ms: took, failure, isSkipped }) => {
+      const head = `    <testcase classname="${attribute(suite)}" name="${attribute(name)}" time="${(took / 1000).toFixed(3)}"`
+      if (isSkipped === true) return `${head}><skipped/></testcase>`
+      if (failure === undefined) return `${head}/>`
+      const [first = ''] = failure.split('\n')
+      return `${head}>\n      <failure message="${attribute(first)}">${escaped(failure)}</failure>\n    </testcase>`
+    })
+    return `  <testsuite name="${attribute(suite)}" ${countsOf(outcomes)}>\n${cases.join('\n')}\n  </testsuite>\n`
   })
   return `<?xml version="1.0" encoding="UTF-8"?>
-<testsuites ${counts}>
-  <testsuite name="${attribute(suite)}" ${counts}>
-${cases.join('\n')}
-  </testsuite>
-</testsuites>
+<testsuites ${countsOf([...suites.values()].flat())}>
+${written.join('')}</testsuites>
 `
 }
 
-/** Writes the file of --junit, if there is one. @param suite - name of the file of tests @throws CliError `ERR_INPUT` */
-export async function writeReport(path: string | undefined, suite: string, all: readonly TestOutcome[]): Promise<void> {
-  if (path !== undefined) await writeFile(path, junit(suite, all)).catch(troubled(`--junit ${path}`, 'write'))
+function countsOf(outcomes: readonly TestOutcome[]): string {
+  const failures = outcomes.filter(({ failure }) => failure !== undefined).length
+  const ms = outcomes.reduce((sum, each) => sum + each.ms, 0)
+  const skipped = outcomes.filter(({ isSkipped }) => isSkipped === true).length
+  return `tests="${outcomes.length}" failures="${failures}" errors="0"${skipped > 0 ? ` skipped="${skipped}"` : ''} time="${(ms / 1000).toFixed(3)}"`
+}
+
+/** Writes the file of --junit, if there is one. @throws CliError `ERR_INPUT` */
+export async function writeReport(path: string | undefined, suites: TestSuites): Promise<void> {
+  if (path !== undefined) await writeFile(path, junit(suites)).catch(troubled(`--junit ${path}`, 'write'))
 }
 
 /** Returns a text for XML 1.0, which has no way to write most control characters (§2.2). */

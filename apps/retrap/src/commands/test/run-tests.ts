@@ -5,6 +5,7 @@ import type { ArmMachine } from '@retrap/machine/arm'
 import { BootedMachine, describeFailure, folderName, shellQuoted, type TestMachine, TestError } from '@retrap/test'
 import { replayFailure, writeFailure } from '@retrap/test/node'
 import { CliError } from '../../errors.ts'
+import type { NamedKernel } from '../../guests/linux/kernel-names.ts'
 import { loadInterpreters } from '../../machine/interpreters.ts'
 import { usage } from '../../options/values.ts'
 import { type ListingOutput, printLines } from '../../print-lines.ts'
@@ -21,6 +22,7 @@ export interface TestFlags {
   readonly filter?: string
   readonly gdb?: string
   readonly gdbPort?: number
+  readonly kernels?: readonly NamedKernel[]
 }
 
 /** The command's output streams. */
@@ -35,29 +37,40 @@ export interface TestOutputs {
  * @returns whether all tests have passed
  * @throws CliError; MachineError and others for an impossible machine
  */
-export async function runTests(file: string, flags: TestFlags, { stdout, stderr }: TestOutputs): Promise<boolean> {
-  const plan = await readPlan(file)
-  if (plan.machine.flags.arch !== 'arm64') await loadInterpreters('x86')
-  const tests = plan.tests.filter(({ name }) => name.includes(flags.filter ?? ''))
-  if (tests.length === 0) throw usage(`--filter ${flags.filter}: no test has this in its name`)
-  const machine = await openMachine(plan.machine, { stderr, isReplay: flags.gdb !== undefined })
-  const outcomes: TestOutcome[] = []
-  try {
-    const { options } = machine
-    if (flags.gdb !== undefined) {
-      await showToGdb(flags.gdb, options, flags.gdbPort, stderr)
-      return true
-    }
-    outcomes.push(...(await runAll(file, machine, { ...plan, tests }, flags, { stdout, stderr })))
-  } finally {
-    await machine.close()
-  }
-  await writeReport(flags.junit, basename(file), outcomes)
+export async function runTests(file: string, flags: TestFlags, outputs: TestOutputs): Promise<boolean> {
+  const outcomes = await runPlan(file, await readTests(file, flags), flags, outputs)
+  if (flags.gdb === undefined) await writeReport(flags.junit, new Map([[basename(file), outcomes]]))
   return outcomes.every(({ failure }) => failure === undefined)
 }
 
+/** Reads the tests of a file with the text of --filter in their names. @throws CliError */
+export async function readTests(file: string, { filter = '' }: TestFlags): Promise<TestPlan> {
+  const plan = await readPlan(file)
+  const tests = plan.tests.filter(({ name }) => name.includes(filter))
+  if (tests.length === 0) throw usage(`--filter ${filter}: no test has this in its name`)
+  return { ...plan, tests }
+}
+
+/** Runs tests on their machine, or opens the recording of one of them. */
+export async function runPlan(
+  file: string,
+  plan: TestPlan,
+  flags: TestFlags,
+  { stdout, stderr }: TestOutputs,
+): Promise<readonly TestOutcome[]> {
+  if (plan.machine.flags.arch !== 'arm64') await loadInterpreters('x86')
+  const machine = await openMachine(plan.machine, { stderr, isReplay: flags.gdb !== undefined })
+  try {
+    if (flags.gdb === undefined) return await runAll(file, machine, plan, flags, { stdout, stderr })
+    await showToGdb(flags.gdb, machine.options, flags.gdbPort, stderr)
+    return []
+  } finally {
+    await machine.close()
+  }
+}
+
 /** The outcome of a machine that was not booted has this name, and its files this folder. */
-const BOOT = 'boot'
+export const BOOT = 'boot'
 
 /** Boots the machine, and runs the tests one after another. */
 async function runAll(
@@ -68,7 +81,8 @@ async function runAll(
   { stdout, stderr }: TestOutputs,
 ): Promise<readonly TestOutcome[]> {
   const print = (lines: readonly string[]): Promise<void> => printLines(lines, stdout)
-  const { tap = false, out } = flags
+  const { tap = false, out, kernels } = flags
+  const command = ['retrap', 'test', file, ...(kernels?.flatMap(({ name }) => ['--kernels', name]) ?? [])]
   if (tap) await print(tapBegin(plan.tests.length))
   const begunMs = performance.now()
   const boot = await bootMachine(file, machine, plan, out)
@@ -80,13 +94,14 @@ async function runAll(
   }
   const { booted } = boot
   stderr.write(`retrap: ${bootedLine(booted.booted, ms)}\n`)
-  const outcomes: TestOutcome[] = []
+  // A table of several kernels has a line for the boot.
+  const outcomes: TestOutcome[] = kernels === undefined ? [] : [{ name: BOOT, ms }]
   try {
-    for (const test of plan.tests) {
+    for (const [i, test] of plan.tests.entries()) {
       if (booted.notRecorded === undefined) await boot.renew()
-      const outcome = await runOne(booted, test, file, out)
+      const outcome = await runOne(booted, test, folderOf(file, test.name, out), command)
       outcomes.push(outcome)
-      await print(tap ? tapLines(outcome, outcomes.length) : peopleLines(outcome))
+      await print(tap ? tapLines(outcome, i + 1) : peopleLines(outcome))
     }
   } finally {
     booted.close()
@@ -155,10 +170,15 @@ function bootedLine(machine: Pc | ArmMachine, ms: number): string {
 const folderOf = (file: string, name: string, out: string): string =>
   join(out, folderName(basename(file)), folderName(name))
 
-async function runOne(booted: AnyBooted, test: PlannedTest, file: string, out: string): Promise<TestOutcome> {
+/** Runs a test. @param folder - of a failing test's files @param command - words that run the file of tests again */
+async function runOne(
+  booted: AnyBooted,
+  test: PlannedTest,
+  folder: string,
+  command: readonly string[],
+): Promise<TestOutcome> {
   const begunMs = performance.now()
   const run = await booted.begin()
-  const folder = folderOf(file, test.name, out)
   const pictures = new Map<string, Uint8Array>()
   try {
     const why = await whyFailed(run.test, test, pictures)
@@ -167,9 +187,8 @@ async function runOne(booted: AnyBooted, test: PlannedTest, file: string, out: s
     if (why === undefined) return { name: test.name, ms }
     const ofPc = run as Awaited<ReturnType<BootedMachine['begin']>>
     const files = await writeFailure(ofPc, folder, `${test.name}: ${why}`)
-    const command =
-      files.recording === undefined ? undefined : `retrap test ${shellQuoted(file)} --gdb ${shellQuoted(folder)}`
-    const left = describeFailure(run.test.printed, files, command, booted.notRecorded)
+    const opens = files.recording && [...command, '--gdb', folder].map(shellQuoted).join(' ')
+    const left = describeFailure(run.test.printed, files, opens, booted.notRecorded)
     return { name: test.name, ms, failure: `${why}\n${left}` }
   } finally {
     run.begun.end()
@@ -196,7 +215,7 @@ async function whyFailed(
 const isTestError = (error: unknown): error is Error => error instanceof Error && error.name === 'TestError'
 /** An error's message without the guest's output, which is shown behind it. */
 const reasonOf = (error: Error): string => error.message.replace(/; the guest has printed[^]*?(?=; the screen |$)/, '')
-const peopleLines = (outcome: TestOutcome): readonly string[] => [
+export const peopleLines = (outcome: TestOutcome): readonly string[] => [
   outcomeLine(outcome),
   ...(outcome.failure === undefined ? [] : indented(outcome.failure)),
 ]

@@ -1,7 +1,18 @@
-import { globSync, readdirSync } from 'node:fs'
-import { readdir, rename } from 'node:fs/promises'
+import { existsSync, globSync, readdirSync } from 'node:fs'
+import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { cacheDirectory, fetchMembers, keep, type OnProgress, unpackPackage, withPackages } from '@retrap/debian'
+import {
+  cacheDirectory,
+  fetchMembers,
+  keep,
+  kernelPackages,
+  type OnProgress,
+  type PackageMembers,
+  type ReleaseName,
+  unpackPackage,
+  USUAL_RELEASE,
+  withPackages,
+} from '@retrap/debian'
 import { type LinuxArchitecture, pick, unavailable } from './debian.ts'
 import { addModule, indexModules, moduleFiles, unpackModules } from './kernel-modules.ts'
 
@@ -23,14 +34,9 @@ export interface KernelModules {
   readonly busyboxPath: string
 }
 
-/** A full kernel of Debian's: Debian 12's of an architecture, or a newer one. */
-export type FullKernel = LinuxArchitecture | 'apx'
-
-/** The kernel for processors with APX, whose registers Linux keeps from 6.16 on. */
-const APX_KERNEL = 'linux-image-6.18.15+deb13-amd64'
-/** The kernel's modules, without drivers of devices that no guest has: they would be four times as many bytes. */
-const APX_MODULES = [
-  ...['arch', 'block', 'crypto', 'fs', 'lib', 'mm', 'net', 'virt'],
+/** Modules of other releases than the usual one, without drivers of devices that no guest has: they would be four times as many bytes. */
+const MODULES = [
+  ...['arch', 'block', 'crypto', 'fs', 'lib', 'mm', 'net'],
   ...['ata', 'block', 'char', 'md', 'virtio'].map((name) => `drivers/${name}`),
   ...[
     'bonding',
@@ -47,38 +53,69 @@ const APX_MODULES = [
     'vxlan',
     'wireguard',
   ].map((name) => `drivers/net/${name}`),
-].map((name) => `./usr/lib/modules/*/kernel/${name}`)
+].map((name) => `./*lib/modules/*/kernel/${name}`)
+const BUILT_IN = './*lib/modules/*/modules.builtin'
 
-const fullKernel = (kernel: FullKernel): string => join('debian-12', `kernel-${kernel}`)
+/** The files of a kernel's package by its name. Newer kernels have several packages. */
+function membersOf(name: string, release: ReleaseName, architecture: LinuxArchitecture): readonly string[] {
+  // Hypervisors of other architectures have no modules here.
+  const modules = architecture === 'amd64' ? [...MODULES, './*lib/modules/*/kernel/virt'] : MODULES
+  if (name.startsWith('linux-binary-')) return ['./*lib/modules/*/vmlinuz']
+  if (name.startsWith('linux-base-')) return [BUILT_IN]
+  if (name.startsWith('linux-modules-')) return modules
+  return release === USUAL_RELEASE ? ['./boot', './lib/modules'] : ['./boot', BUILT_IN, ...modules]
+}
 
-/** A full kernel with its modules, and a static busybox, from the cache or fetched. @returns the folder above `lib` */
-async function fetchFullLinux(wanted: FullKernel, onProgress: OnProgress): Promise<string> {
-  const isNewer = wanted === 'apx'
-  const architecture = isNewer ? 'amd64' : wanted
+/** Debian's names of packages of an architecture end so; amd64's need no more than their names. */
+const suffixOf = (architecture: LinuxArchitecture): string => (architecture === 'amd64' ? '' : `:${architecture}`)
+
+const busyboxOf = (architecture: LinuxArchitecture): PackageMembers => ({
+  package: `busybox-static${suffixOf(architecture)}`,
+  members: ['./bin/busybox'],
+})
+
+const fullKernel = (release: ReleaseName, architecture: LinuxArchitecture): string =>
+  join(`debian-${release}`, `kernel-${architecture}`)
+
+/**
+ * A full kernel with its modules, and a static busybox, from the cache or fetched.
+ *
+ * @param refresh - fetches the newest versions of the archive
+ * @returns the folder above `lib`
+ * @throws CliError `ERR_FETCH` for packages that are unavailable
+ */
+export async function fetchFullLinux(
+  release: ReleaseName,
+  architecture: LinuxArchitecture,
+  onProgress: OnProgress,
+  refresh = false,
+): Promise<string> {
   const { folder } = await keep({
-    name: fullKernel(wanted),
+    name: fullKernel(release, architecture),
     trustTimes: true,
-    make: (files, directory) =>
-      withPackages(
-        { directory, architectures: [architecture], withoutSecurity: true },
-        onProgress,
-        async (packages) => {
-          const { dependsOn } = await packages.show(isNewer ? APX_KERNEL : `linux-image-${architecture}`)
-          const names = [dependsOn.find((name) => name.startsWith('linux-image-')) ?? APX_KERNEL, 'busybox-static']
-          const downloads = await packages.download(names, onProgress)
-          const archives = await readdir(downloads)
-          const [kernel = '', busybox = ''] = names.map((name) => join(downloads, pick(archives, name)))
-          await unpackPackage(busybox, files, ['./bin/busybox'])
-          if (isNewer) {
-            await unpackPackage(kernel, files, ['./boot', './usr/lib/modules/*/modules.builtin', ...APX_MODULES])
-            await rename(join(files, 'usr', 'lib'), join(files, 'lib'))
-            await unpackModules(modulesIn(files).folder)
-          } else await unpackPackage(kernel, files, ['./boot', './lib/modules'])
-          indexModules(modulesIn(files).folder)
-          return {}
-        },
-      ),
-  })
+    refresh,
+    make: async (files, directory) => {
+      const options = { directory, release, architectures: [architecture], withoutSecurity: true, isCurrent: refresh }
+      await withPackages(options, onProgress, async (packages) => {
+        const names = await kernelPackages(packages, `linux-image-${architecture}`)
+        const downloads = await packages.download(names, onProgress)
+        const archives = await readdir(downloads)
+        for (const name of names)
+          await unpackPackage(join(downloads, pick(archives, name)), files, membersOf(name, release, architecture))
+      })
+      // Debian 13 has the modules below /usr.
+      if (existsSync(join(files, 'usr'))) {
+        await rename(join(files, 'usr', 'lib'), join(files, 'lib'))
+        await rm(join(files, 'usr'), { recursive: true })
+      }
+      await unpackModules(modulesIn(files).folder)
+      indexModules(modulesIn(files).folder)
+      const [shell = ''] = await fetchMembers([busyboxOf(architecture)], { onProgress })
+      await mkdir(join(files, 'bin'))
+      await copyFile(join(shell, 'bin', 'busybox'), join(files, 'bin', 'busybox'))
+      return {}
+    },
+  }).catch(unavailable)
   return folder
 }
 
@@ -88,37 +125,46 @@ function modulesIn(kernel: string): KernelModules {
   return { release, folder: join(folder, release), busyboxPath: join(kernel, 'bin', 'busybox') }
 }
 
-/** Returns the modules of the kernel above. Cached ones are not checked again, because each run of `exec` calls this. */
-export async function fetchKernelModules(kernel: FullKernel, onProgress: OnProgress): Promise<KernelModules> {
+/** Returns the modules of a full kernel in the cache; undefined without one. Its files are not checked, as each run of `exec` calls this. */
+export function keptKernel(release: ReleaseName, architecture: LinuxArchitecture): KernelModules | undefined {
   try {
-    return modulesIn(join(cacheDirectory(), fullKernel(kernel)))
+    return modulesIn(join(cacheDirectory(), fullKernel(release, architecture)))
   } catch {
-    return modulesIn(await fetchFullLinux(kernel, onProgress).catch(unavailable))
+    return undefined
   }
 }
 
+/** Returns the modules of a full kernel, which is fetched if the cache has none. */
+export async function fetchKernelModules(
+  architecture: LinuxArchitecture,
+  onProgress: OnProgress,
+  release: ReleaseName = USUAL_RELEASE,
+): Promise<KernelModules> {
+  return keptKernel(release, architecture) ?? modulesIn(await fetchFullLinux(release, architecture, onProgress))
+}
+
 /**
- * Debian's kernel for clouds, or for folders of the host its full one, as the one for clouds has no 9P, and a static busybox, from
- * the cache or fetched.
+ * Debian's kernel for clouds, or for folders of the host and other releases its full one, as the one for clouds has no 9P, and a
+ * static busybox, from the cache or fetched.
  *
  * @param drivers - names of modules; their dependencies are included. Built-in drivers are left out
  * @throws CliError `ERR_FETCH` without a network
  */
 export async function fetchLinuxWithDrivers(
-  kernel: FullKernel,
+  architecture: LinuxArchitecture,
   drivers: readonly string[],
   onProgress: OnProgress,
+  release: ReleaseName = USUAL_RELEASE,
 ): Promise<LinuxWithDrivers> {
-  const architecture = kernel === 'apx' ? 'amd64' : kernel
-  const suffix = architecture === 'amd64' ? '' : `:${architecture}`
-  const image = `linux-image-cloud-${architecture}${suffix}`
+  const image = `linux-image-cloud-${architecture}${suffixOf(architecture)}`
   const members = [
     { package: image, members: ['./boot/*', './lib/modules/*'], dependency: 'linux-image-' },
-    { package: `busybox-static${suffix}`, members: ['./bin/busybox'] },
+    busyboxOf(architecture),
   ]
-  const fetched = drivers.includes('9p')
-    ? fetchFullLinux(kernel, onProgress).then((folder) => [folder])
-    : fetchMembers(members, { onProgress })
+  const fetched =
+    drivers.includes('9p') || release !== USUAL_RELEASE
+      ? fetchFullLinux(release, architecture, onProgress).then((folder) => [folder])
+      : fetchMembers(members, { onProgress })
   const [folder = '', shell = folder] = await fetched.catch(unavailable)
   return linuxIn(folder, shell, drivers)
 }
@@ -128,6 +174,9 @@ export function linuxIn(folder: string, shell: string, drivers: readonly string[
   const files = moduleFiles(folder)
   const order: string[] = []
   for (const name of drivers) addModule(name, files, order)
-  const [kernelPath = ''] = globSync(join(folder, 'boot', 'vmlinuz-*'))
+  const [kernelPath = ''] = globSync([
+    join(folder, 'boot', 'vmlinuz-*'),
+    join(folder, 'lib', 'modules', '*', 'vmlinuz'),
+  ])
   return { kernelPath, busyboxPath: join(shell, 'bin', 'busybox'), modulePaths: order.map((name) => files.get(name)!) }
 }

@@ -145,7 +145,11 @@ exec 8>&-
 (exec setsid env -i /bin/sh /program 5>&- 6>&-)
 code=$?
 exec 5>&- 6>&-
-for group in ${CGROUPS}/*/; do echo 1 >$group/cgroup.kill; done
+for group in ${CGROUPS}/*/; do
+  # Linux before 5.14 has no cgroup.kill.
+  [ -e $group/cgroup.kill ] && echo 1 >$group/cgroup.kill && continue
+  while pids=$(find $group -name cgroup.procs -exec cat {} +) && [ -n "$pids" ]; do kill -9 $pids; sleep 0.01; done
+done
 [ -e /terminal ] || { wait $out && wait $err; } || code=lost
 echo "end $code" >&7
 sleep 1000

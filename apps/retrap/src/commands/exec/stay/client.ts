@@ -73,7 +73,7 @@ async function wholeCall({ words, flags, given }: ExecCall, here: string): Promi
       ...flags,
       ...found,
       ...(root !== 'host' && { root: whole(root) }),
-      ...(kernel !== undefined && { kernel: whole(kernel) }),
+      ...(kernel?.file !== undefined && { kernel: { ...kernel, file: whole(kernel.file) } }),
       ...(hide && { hide: hide.map(whole) }),
       ...(modules && { module: modules.map(whole) }),
       ...(envFile && { envFile: envFile.map(whole) }),

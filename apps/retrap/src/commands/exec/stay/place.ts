@@ -97,7 +97,7 @@ export function stayKind({ arch, cpu, kernel, memory, network }: ExecFlags): str
     Object.entries(process.env)
       .filter(([name]) => DECIDING.test(name) && !NOT_DECIDING.test(name))
       .toSorted(([a], [b]) => (a < b ? -1 : 1)),
-    [arch, cpu, kernel, memory, kernel !== undefined && network === true],
+    [arch, cpu, kernel, memory, kernel?.file !== undefined && network === true],
   ]
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16)
 }

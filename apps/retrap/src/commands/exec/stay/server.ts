@@ -123,7 +123,7 @@ class StayingProcess {
   #ended({ stay = UNUSED_MS, stayMemory, ...flags }: ExecFlags): void {
     this.#runs--
     this.#done++
-    this.#about = [flags.arch, mebibytes(flags.memory), flags.kernel ?? ''].join(' ').trim()
+    this.#about = [flags.arch, mebibytes(flags.memory), flags.kernel?.name ?? ''].join(' ').trim()
     this.#isEnding ||= process.memoryUsage.rss() > stayMemory || !this.#isReachable()
     if (this.#runs > 0) return
     if (this.#isEnding) this.#end()
