@@ -6,6 +6,7 @@
 #   RETRAP_EXEC       in their place: a command line for a shell in a guest, by `retrap exec`
 #   RETRAP_EXPLORE    in their place: the file of a cluster for `retrap cluster explore`, such as compose.yaml
 #   RETRAP_OPTIONS    words for `retrap exec`, such as `--share .`, or for `retrap cluster explore`, such as `--seed 7 --for 300`
+#   RETRAP_STAY       time for which a process stays for later runs of `retrap exec`, such as 10m; default none
 #   RETRAP_RESULTS    the folder of results, below the current one; default retrap-results
 #   RETRAP_ARTIFACT   the name that the service keeps the folder by, for GitHub; default retrap-results
 #

@@ -57,7 +57,7 @@ test('nothing but the program itself knows where stderr is', () => {
 test('texts on stdout go through one place: printText, or an output of plainOutput', () => {
   // A cluster's commands and exec have such an output; the others write a guest's bytes, and frames of a protocol.
   const known =
-    /commands\/(?:cluster\/|crash-test\/|exec\/command|mcp\/server)|machine\/(?:devices\/devices|session\/session-terminal)/
+    /commands\/(?:cluster\/|crash-test\/|exec\/(?:act|command)|mcp\/server)|machine\/(?:devices\/devices|session\/session-terminal)/
   const direct = pathsWith(/stdout\.write\(/).filter((path) => path.startsWith('apps/retrap/'))
   expect(direct.filter((path) => !known.test(path))).toEqual([])
   expect(pathsWith(/plainOutput\((?:host|process)\.stdout\)/)).toHaveLength(2)

@@ -36,7 +36,7 @@ export async function main([, path = '', inherited = '{}']: readonly string[]): 
   return new Promise(() => undefined)
 }
 
-/** Closes descriptors that a client's own parent has left open: whoever reads a pipe to its end would wait for this process. */
+/** Closes descriptors that a client's own parent has left open: readers of such a pipe would wait for this process. */
 function closeInherited(inherited: Readonly<Record<string, string>>): void {
   const here = openDescriptors()
   for (const [fd, file] of Object.entries(inherited)) if (here[fd] === file) closeSync(Number(fd))
@@ -85,7 +85,7 @@ class StayingProcess {
       const role = await acceptProof(socket, this.#secret)
       if (role !== 'control') {
         this.#streams.set(role, socket)
-        // Its run is not taken, or its client has gone.
+        // The run is not taken, or the client has gone.
         setTimeout(() => this.#streams.delete(role) && socket.destroy(), UNCLAIMED_MS).unref()
         return
       }
