@@ -59,6 +59,9 @@ export interface GuestRecorder {
   record(options: MachineOptions): Promise<Machine>
 }
 
+/** Room for decoded and for compiled code of a machine whose forks run one program after another. */
+const [FAMILY_DECODED_BYTES, FAMILY_COMPILED_BYTES] = [128 << 20, 32 << 20]
+
 /** How long a guest may take to boot. */
 const BOOT_MS = 600_000
 /** Time after which a user's kernel with unknown configuration is suspected. */
@@ -107,7 +110,11 @@ export class ExecGuest {
     const units = environmentUnits()
     // A run that can be made again compiles on its own thread.
     const helper = kind.clock === undefined && recording === undefined ? compileHelper(SHORT_RUN) : undefined
-    const jit = { ...(units && { keep: units }), ...(helper && { helper }) }
+    const jit = {
+      ...(units && { keep: units }),
+      ...(helper && { helper }),
+      ...(more.forks && { codeBytes: FAMILY_COMPILED_BYTES }),
+    }
     const options = { ...(await execOptions(kind, { ports, ...outside })), ...more, jit }
     const machine = await (recording?.record(options) ?? createMachine(options))
     return new ExecGuest(machine, units, jobs, signals)
