@@ -8,6 +8,7 @@ export { ReadOnlyNode } from './devices/p9/read-only-node.ts'
 export {
   after,
   bytesOfName,
+  lookAt,
   nameOfBytes,
   type Share,
   type ShareAccess,

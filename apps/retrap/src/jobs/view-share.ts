@@ -1,5 +1,6 @@
 import {
   after,
+  lookAt,
   ReadOnlyNode,
   type Share,
   ShareError,
@@ -154,12 +155,16 @@ class OwnedNode extends PassedNode {
   }
 
   stat(): Soon<ShareStat> {
+    return after(this.node.stat(), (stat) => this.#owned(stat))
+  }
+
+  look(name: string): Soon<ShareStat> {
+    return after(lookAt(this.node, name), (stat) => this.#owned(stat))
+  }
+
+  #owned(stat: ShareStat): ShareStat {
     const { uid, gid } = this.#owner
-    return after(this.node.stat(), (stat) => ({
-      ...stat,
-      uid: stat.uid === uid ? 0 : stat.uid,
-      gid: stat.gid === gid ? 0 : stat.gid,
-    }))
+    return { ...stat, uid: stat.uid === uid ? 0 : stat.uid, gid: stat.gid === gid ? 0 : stat.gid }
   }
 
   override room(): Soon<ShareRoom> {
@@ -179,9 +184,15 @@ export const stillShare = (share: Share): Share => ({
   root: () => after(share.root(), (node) => new StillNode(node)),
 })
 
+const still = (stat: ShareStat): ShareStat => ({ ...stat, accessedNs: stat.modifiedNs })
+
 class StillNode extends PassedNode {
   stat(): Soon<ShareStat> {
-    return after(this.node.stat(), (stat) => ({ ...stat, accessedNs: stat.modifiedNs }))
+    return after(this.node.stat(), still)
+  }
+
+  look(name: string): Soon<ShareStat> {
+    return after(lookAt(this.node, name), still)
   }
 
   override child(name: string): Soon<ShareNode> {

@@ -114,8 +114,16 @@ export class VisibleNode extends PassedNode<LocalNode> {
   }
 
   override readLink(name: string): string {
-    this.child(name).release()
+    this.look(name)
     return this.node.readLink(name)
+  }
+
+  look(name: string): ShareStat {
+    if (!this.#hidden.has(`${this.#path}/${name}`)) {
+      const stat = this.node.look(name)
+      if (this.#isVisible(stat.mode)) return stat
+    }
+    throw new ShareError('ENOENT')
   }
 
   override child(name: string): ShareNode {
@@ -136,7 +144,7 @@ export class VisibleNode extends PassedNode<LocalNode> {
     if (this.#othersOnly && (this.stat().mode & OTHERS_READ) === 0) throw new ShareError('EACCES')
     return this.node.list().filter((name) => {
       try {
-        this.child(name).release()
+        this.look(name)
         return true
       } catch {
         return false

@@ -203,7 +203,25 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
     pipe.release()
   })
 
+  test('an entry that is looked at has the attributes of its node, and no descriptor', async () => {
+    fs.writeFileSync(join(inside, 'file'), 'content')
+    fs.mkdirSync(join(inside, 'folder'), 0o700)
+    fs.symlinkSync('/etc/passwd', join(inside, 'link'))
+    execFileSync('mkfifo', [join(inside, 'pipe')])
+    const before = fs.readdirSync('/proc/self/fd').length
+    const names = ['file', 'folder', 'link', 'pipe']
+    const seen = names.map((name) => root.look!(name))
+    expect(() => root.look!('none')).toThrow(expect.objectContaining({ code: 'ENOENT' }))
+    expect(fs.readdirSync('/proc/self/fd').length).toBe(before)
+    for (const [i, name] of names.entries()) {
+      const node = await root.child(name)
+      expect(await node.stat()).toEqual(seen[i])
+      node.release()
+    }
+  })
+
   test.each(['', '.', '..', 'a/b', '/', '../outside', 'a\0b'])('the name %j is none', async (name) => {
+    expect(() => root.look!(name)).toThrow(expect.objectContaining({ code: 'EINVAL' }))
     expect(() => root.child(name)).toThrow(expect.objectContaining({ code: 'EINVAL' }))
     expect(() => root.create(name, NEW)).toThrow(expect.objectContaining({ code: 'EINVAL' }))
     expect(() => root.remove(name, false)).toThrow(expect.objectContaining({ code: 'EINVAL' }))

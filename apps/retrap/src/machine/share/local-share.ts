@@ -176,20 +176,11 @@ export class LocalNode implements ShareNode {
   }
 
   stat(): ShareStat {
-    const stat = statOf(this.#use.check(this.#fd))
-    return {
-      // Files of other file systems below the directory have numbers of their own.
-      id: (stat.dev << 48n) ^ stat.ino,
-      mode: Number(stat.mode),
-      uid: Number(stat.uid),
-      gid: Number(stat.gid),
-      links: Number(stat.nlink),
-      size: Number(stat.size),
-      allocated: Number(stat.blocks) * 512,
-      accessedNs: stat.atimeNs,
-      modifiedNs: stat.mtimeNs,
-      changedNs: stat.ctimeNs,
-    }
+    return shareStat(statOf(this.#use.check(this.#fd)))
+  }
+
+  look(name: string): ShareStat {
+    return shareStat(fs.lstatSync(this.#entry(name), { bigint: true }))
   }
 
   change(changes: ShareChanges): void {
@@ -337,6 +328,20 @@ function keyOf(fd: number): string {
   const { dev, ino } = statOf(fd)
   return `${dev}-${ino}`
 }
+
+const shareStat = (stat: fs.BigIntStats): ShareStat => ({
+  // Files of other file systems below the directory have numbers of their own.
+  id: (stat.dev << 48n) ^ stat.ino,
+  mode: Number(stat.mode),
+  uid: Number(stat.uid),
+  gid: Number(stat.gid),
+  links: Number(stat.nlink),
+  size: Number(stat.size),
+  allocated: Number(stat.blocks) * 512,
+  accessedNs: stat.atimeNs,
+  modifiedNs: stat.mtimeNs,
+  changedNs: stat.ctimeNs,
+})
 
 const statOf = (fd: number): fs.BigIntStats => fs.fstatSync(fd, { bigint: true })
 

@@ -63,7 +63,7 @@ export class MessageWriter {
   #make(bytes: number): number {
     const at = this.#at
     if (at + bytes > this.#bytes.length) {
-      const larger = new Uint8Array(2 * (at + bytes))
+      const larger = new Uint8Array(Math.max(2 * at, at + bytes))
       larger.set(this.#bytes)
       this.#bytes = larger
       this.#view = new DataView(larger.buffer)

@@ -2,6 +2,7 @@ import { checkName, type Fid, type Fids, NO_USER, type Place } from './fids.ts'
 import { HEAD, type MessageReader, type MessageWriter, textBytes } from './messages.ts'
 import {
   after,
+  lookAt,
   type ShareAccess,
   type ShareChanges,
   ShareError,
@@ -18,6 +19,8 @@ export interface P9Connection {
   readonly readOnly: boolean
   readonly fids: Fids
   readonly messageBytes: number
+  /** Returns memory for data, until the request ends: a driver asks for far more than a small file has. */
+  scratch(bytes: number): Uint8Array
 }
 
 /** Performs a request: reads its fields, and writes the fields of the response. */
@@ -203,7 +206,7 @@ function* read(session: P9Connection, reader: MessageReader, writer: MessageWrit
   const offset = reader.offset()
   const count = fitting(session, reader.u32())
   if (fid.file === null || fid.access?.read !== true) throw new ShareError('EBADF')
-  const data = new Uint8Array(count)
+  const data = session.scratch(count)
   const length = yield* soon(fid.file.read(offset, data))
   writer.u32(length).bytes(data.subarray(0, length))
 }
@@ -246,11 +249,11 @@ function* readDirectory(session: P9Connection, reader: MessageReader, writer: Me
 }
 
 /** @returns null for an entry that is gone */
-function* statOf(session: P9Connection, { place }: Fid, name: string): Steps<ShareStat | null> {
+function* statOf({ fids }: P9Connection, { place }: Fid, name: string): Steps<ShareStat | null> {
+  const isDots = name === '.' || name === '..'
   try {
-    const found = yield* session.fids.step(place, name)
-    session.fids.release(found.place)
-    return found.stat
+    if (isDots) return yield* soon((yield* fids.node(name === '.' ? place : (place.parent ?? place))).stat())
+    return yield* soon(lookAt(yield* fids.node(place), name))
   } catch {
     return null
   }

@@ -25,12 +25,18 @@ export class P9Session implements P9Connection {
   readonly fids: Fids
   /** Bytes of a message; 0: the driver has not said its version. */
   messageBytes = 0
+  #scratch = new Uint8Array(0)
   /** Resolves when all pending requests have completed; null while none are pending. */
   #last: Promise<void> | null = null
 
   constructor(share: Share, readOnly: boolean, limits: typeof LIMITS = LIMITS) {
     this.fids = new Fids(share, limits)
     this.readOnly = readOnly
+  }
+
+  scratch(bytes: number): Uint8Array {
+    if (bytes > this.#scratch.length) this.#scratch = new Uint8Array(bytes)
+    return this.#scratch.subarray(0, bytes)
   }
 
   /**

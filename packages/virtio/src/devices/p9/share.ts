@@ -147,6 +147,8 @@ export interface ShareNode {
   readLink(name: string): Soon<string>
   /** An entry of a directory. A symbolic link is not followed. */
   child(name: string): Soon<ShareNode>
+  /** Attributes of an entry of a directory, without a node of its own; absent: `child` is asked. */
+  look?(name: string): Soon<ShareStat>
   /** The names in a directory, without `.` and `..`. */
   list(): Soon<readonly string[]>
   /** Makes a file, or opens an existing one unless `exclusive`. */
@@ -166,6 +168,19 @@ export interface ShareNode {
   rename(name: string, directory: ShareNode, newName: string): Soon<void>
   /** Ends its use. */
   release(): void
+}
+
+/** Returns the attributes of an entry of a directory, whether or not its node has `look`. */
+export const lookAt = (directory: ShareNode, name: string): Soon<ShareStat> =>
+  directory.look?.(name) ?? finish(statOfChild(directory, name))
+
+function* statOfChild(directory: ShareNode, name: string): Steps<ShareStat> {
+  const node = yield* soon(directory.child(name))
+  try {
+    return yield* soon(node.stat())
+  } finally {
+    node.release()
+  }
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

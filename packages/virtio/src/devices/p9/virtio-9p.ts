@@ -65,13 +65,12 @@ export class Virtio9p implements VirtioDevice {
     const given = this.#unwritten.get(chain)
     if (given !== undefined) return this.#give(chain, given)
     const { readable } = chain
-    const head = readable.slice(0, HEAD)
-    const length = head === null ? 0 : new DataView(head.buffer).getUint32(0, true)
-    const message = length < HEAD || length > MOST_BYTES ? null : readable.slice(0, length)
-    if (message !== null)
+    const bytes = readable.slice(0, Math.min(readable.length, MOST_BYTES))
+    const length = bytes === null || bytes.length < HEAD ? 0 : new DataView(bytes.buffer).getUint32(0, true)
+    if (bytes !== null && length >= HEAD && length <= bytes.length)
       return this.#give(
         chain,
-        this.#session.answer(message, () => !chain.cancelled),
+        this.#session.answer(bytes.subarray(0, length), () => !chain.cancelled),
       )
     // There is no tag that an answer could have.
     this.#host?.needsReset()
