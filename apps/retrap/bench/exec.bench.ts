@@ -1,6 +1,6 @@
 // `retrap exec` from the built bundle beside QEMU's TCG with the same kernel, initial RAM disk and job, each from a machine that was saved
 // while it waited: `true`, a line there and back, 300 forks, 200 MB of stdout, and `make` of C files in a folder of
-// the host's that both have by 9P. First the cache modes of such a folder, in one guest each. Preparing is each one's boot until it is saved; retrap's
+// the host's that both have by 9P. First the cache modes of such a folder, in one guest each, and small files there. Preparing is each one's boot until it is saved; retrap's
 // has an empty cache of machines. More is better for retrap.
 // npm run -s bench -- exec
 //
@@ -23,6 +23,7 @@ const MEGABYTES = 200
 const LINES = 50
 const FORKS = 300
 const C_FILES = 20
+const SMALL_FILES = 500
 
 /** Runs a program in a guest. @param heard - gets its output, and what types a line; an empty one ends the input @returns milliseconds */
 type Exec = (
@@ -127,6 +128,30 @@ async function cacheModes(): Promise<void> {
   }
 }
 
+/** Prints what small files take that are written, packed, compared and removed, in a folder of the host and in the guest's memory. */
+async function smallFiles(): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-bench-small-'))
+  const script = `cd "$0"; mkdir many; a=$(date +%s%N); i=0
+while [ $i -lt ${SMALL_FILES} ]; do echo "text $i" >many/$i; i=$((i + 1)); done
+tar cf all.tar many; tar df all.tar; rm -r many all.tar; echo $((($(date +%s%N) - a) / 1000000))`
+  const time = async (place: string): Promise<number> => {
+    let text = ''
+    await ours(['/bin/sh', '-c', script, place], (bytes) => (text += bytes.toString()), { folder })
+    return Number(text)
+  }
+  try {
+    const [shared, own] = [await time(folder), await time('/tmp')]
+    console.log(`${SMALL_FILES} small files: share ${shared} ms, /tmp ${own} ms, ratio ${(shared / own).toFixed(2)}`)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+  let entries = 0
+  const took = await ours(['/usr/bin/find', '/usr'], (bytes) => {
+    for (const byte of bytes) if (byte === 10) entries++
+  })
+  console.log(`find /usr: ${entries} entries, ${((took / entries) * 1000).toFixed(0)} us each`)
+}
+
 const row = (name: string, unit: string, own: number, peer: number, ratio: number): void =>
   console.log(
     `${name}: retrap ${own.toPrecision(3)} ${unit}, QEMU ${peer.toPrecision(3)} ${unit}, ratio ${ratio.toFixed(2)}`,
@@ -135,6 +160,7 @@ const row = (name: string, unit: string, own: number, peer: number, ratio: numbe
 /** @param args - how many times `true` is run (7) */
 export async function run([rounds = '7']: readonly string[]): Promise<void> {
   await cacheModes()
+  await smallFiles()
   if (!hasProgram('qemu-system-x86_64')) return console.log('SKIPPED: there is no qemu-system-x86_64')
   const prepared = await preparation()
   const begin = performance.now()
