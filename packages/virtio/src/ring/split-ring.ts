@@ -37,6 +37,9 @@ export class SplitRing extends Stateful implements Ring {
   #staged = 0
   readonly #descriptorBytes = new Uint8Array(DESCRIPTOR_BYTES)
   readonly #descriptor = new DataView(this.#descriptorBytes.buffer)
+  /** Descriptors of an indirect table. One read of guest memory has them all: the table of a large request has 66. */
+  readonly #tableBytes: Uint8Array
+  readonly #table: DataView
   readonly #elementBytes = new Uint8Array(USED_BYTES)
   readonly #element = new DataView(this.#elementBytes.buffer)
 
@@ -44,6 +47,8 @@ export class SplitRing extends Stateful implements Ring {
     super()
     this.#memory = memory
     this.#options = options
+    this.#tableBytes = new Uint8Array(DESCRIPTOR_BYTES * options.size)
+    this.#table = new DataView(this.#tableBytes.buffer)
   }
 
   get isEmpty(): boolean {
@@ -71,17 +76,22 @@ export class SplitRing extends Stateful implements Ring {
   /** Collects the pieces of a chain. @returns false: the chain breaks a rule */
   #walk(head: number, into: ChainBuilder): boolean {
     const { descriptors, size, indirect } = this.#options
-    const descriptor = this.#descriptor
     let table = descriptors
     let entries = size
     let inTable = false
+    // Number of the table's descriptors that have been read.
+    let known = 0
     into.begin()
     for (let index = head; ;) {
-      if (index >= entries || !this.#memory.read(table + DESCRIPTOR_BYTES * index, this.#descriptorBytes)) return false
-      const low = descriptor.getUint32(0, true)
-      const high = descriptor.getUint32(4, true)
-      const length = descriptor.getUint32(8, true)
-      const flags = descriptor.getUint16(12, true)
+      const isKnown = index < known
+      const descriptor = isKnown ? this.#table : this.#descriptor
+      const at = isKnown ? DESCRIPTOR_BYTES * index : 0
+      if (index >= entries) return false
+      if (!isKnown && !this.#memory.read(table + DESCRIPTOR_BYTES * index, this.#descriptorBytes)) return false
+      const low = descriptor.getUint32(at, true)
+      const high = descriptor.getUint32(at + 4, true)
+      const length = descriptor.getUint32(at + 8, true)
+      const flags = descriptor.getUint16(at + 12, true)
       if ((flags & INDIRECT) !== 0) {
         if (!indirect || inTable || (flags & NEXT) !== 0 || length === 0 || length % DESCRIPTOR_BYTES !== 0)
           return false
@@ -89,11 +99,14 @@ export class SplitRing extends Stateful implements Ring {
         table = high * 2 ** 32 + low
         entries = length / DESCRIPTOR_BYTES
         index = 0
+        const count = Math.min(entries, size)
+        // A table that RAM ends in is read one by one: what the chain does not use is no error.
+        if (this.#memory.read(table, this.#tableBytes.subarray(0, DESCRIPTOR_BYTES * count))) known = count
         continue
       }
       if (!into.add(low, high, length, (flags & WRITE) !== 0)) return false
       if ((flags & NEXT) === 0) return true
-      index = descriptor.getUint16(14, true)
+      index = descriptor.getUint16(at + 14, true)
     }
   }
 

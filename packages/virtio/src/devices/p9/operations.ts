@@ -43,6 +43,7 @@ const DIRECTORY = 0o040_000
 const LINK = 0o120_000
 const REGULAR = 0o100_000
 const PERMISSIONS = 0o7777
+const ALL_READ = 0o444
 const WRITE_ONLY = 1
 const READ_WRITE = 2
 const EXCLUSIVE = 0o200
@@ -144,7 +145,9 @@ function* open(session: P9Connection, reader: MessageReader, writer: MessageWrit
   const kind = stat.mode & KIND
   if (kind === DIRECTORY) {
     if (access.write) throw new ShareError('EISDIR')
-    session.fids.list(fid, yield* soon(node.list()))
+    // A client lists when it reads. A directory that not everybody may list is asked now, since opening it may fail.
+    const isOpenToAll = (stat.mode & ALL_READ) === ALL_READ
+    session.fids.list(fid, isOpenToAll ? [] : yield* soon(node.list()))
   } else if (kind === REGULAR) yield* session.fids.open(fid, access)
   // A device or pipe of the host's is not the guest's; a link is not followed.
   else throw new ShareError(kind === LINK ? 'ELOOP' : 'EACCES')

@@ -13,6 +13,9 @@ const VERSION = 100
 const FLUSH = 108
 const ERROR = 7
 
+/** Linux's overlay asks for three extended attributes of each directory: an error of its own for each would cost a stack trace. */
+const UNSUPPORTED = new ShareError('EOPNOTSUPP')
+
 /** Saved form of a {@link P9Session}. */
 export interface P9SessionState {
   readonly messageBytes: number
@@ -82,7 +85,7 @@ export class P9Session implements P9Connection {
     // Earlier requests have been answered.
     if (type === FLUSH) return
     const operation = OPERATIONS[type]
-    if (operation === undefined) throw new ShareError('EOPNOTSUPP')
+    if (operation === undefined) throw UNSUPPORTED
     if (operation.writes && this.readOnly) throw new ShareError('EROFS')
     const performed = operation.perform(this, reader, writer)
     if (performed !== undefined) yield* performed
