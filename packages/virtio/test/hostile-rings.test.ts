@@ -9,6 +9,8 @@ const DESCRIPTORS = 0x1000
 const DRIVER_AREA = 0x2000
 const DEVICE_AREA = 0x3000
 const TABLE = 0x5000
+/** RAM of a test machine ends there. */
+const RAM_BYTES = 0x10_0000
 const NEXT = 1
 const WRITE = 2
 const INDIRECT = 4
@@ -19,9 +21,9 @@ type Entry = readonly [gpa: number, length: number, flags: number, next: number,
 /** A device with a queue of eight entries, whose descriptors are as given, and whose first chain is available. */
 function run(
   entries: readonly Entry[],
-  given: { packed?: boolean; table?: readonly Entry[]; indirect?: boolean },
+  given: { packed?: boolean; table?: readonly Entry[]; tableAt?: number; indirect?: boolean },
 ): PciDriver {
-  const { packed = false, table = [], indirect = true } = given
+  const { packed = false, table = [], tableAt = TABLE, indirect = true } = given
   const device = { name: 'plain', type: 4, queues: [{ size: SIZE, handle: () => 0 }] }
   const machine = new VirtioMachine(new VirtioPci(device, { device: 3, packed }))
   const driver = new PciDriver(machine)
@@ -37,7 +39,7 @@ function run(
     machine.view.setUint16(at + (packed ? 12 : 14), next, true)
   }
   entries.forEach((entry, i) => put(DESCRIPTORS + 16 * i, entry))
-  table.forEach((entry, i) => put(TABLE + 16 * i, entry))
+  table.forEach((entry, i) => put(tableAt + 16 * i, entry))
   if (!packed) machine.view.setUint16(DRIVER_AREA + 2, 1, true)
   driver.notify(0)
   return driver
@@ -98,6 +100,16 @@ describe('split rings that break a rule', () => {
   test('a table as long as the queue is in order', () => {
     const table = Array.from({ length: 8 }, (_, i): Entry => [0x8000, 1, i < 7 ? NEXT : 0, i + 1])
     expect(run([[TABLE, 16 * 8, INDIRECT, 0]], { table }).status & NEEDS_RESET).toBe(0)
+  })
+
+  test('a chain may use few of the descriptors of its table, wherever they are', () => {
+    const table = Array.from({ length: 20 }, (_, i): Entry => [0x8000, 1, i === 0 ? NEXT : 0, 19])
+    expect(run([[TABLE, 16 * 20, INDIRECT, 0]], { table }).status & NEEDS_RESET).toBe(0)
+    const tableAt = RAM_BYTES - 16
+    expect(run([[tableAt, 16 * 8, INDIRECT, 0]], { table: [[0x8000, 1, 0, 0]], tableAt }).status & NEEDS_RESET).toBe(0)
+    expect(run([[tableAt, 16 * 8, INDIRECT, 0]], { table: [[0x8000, 1, NEXT, 1]], tableAt }).status & NEEDS_RESET).toBe(
+      NEEDS_RESET,
+    )
   })
 })
 
