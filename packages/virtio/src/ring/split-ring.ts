@@ -100,7 +100,7 @@ export class SplitRing extends Stateful implements Ring {
         entries = length / DESCRIPTOR_BYTES
         index = 0
         const count = Math.min(entries, size)
-        // A table that RAM ends in is read one by one: what the chain does not use is no error.
+        // A table that leaves RAM is read one by one: descriptors that the chain skips are no error.
         if (this.#memory.read(table, this.#tableBytes.subarray(0, DESCRIPTOR_BYTES * count))) known = count
         continue
       }
