@@ -54,17 +54,11 @@ export class MessageReader {
   }
 }
 
-/** Writes the fields of messages, one after another, into memory that is kept: most are shorter than a buffer costs. */
+/** Writes the fields of a message. */
 export class MessageWriter {
   #bytes = new Uint8Array(256)
   #view = new DataView(this.#bytes.buffer)
   #at = HEAD
-
-  /** Begins the next message. */
-  begin(): this {
-    this.#at = HEAD
-    return this
-  }
 
   #make(bytes: number): number {
     const at = this.#at
@@ -123,12 +117,12 @@ export class MessageWriter {
     this.#view.setUint32(at, value, true)
   }
 
-  /** Writes the head. @returns a copy of the message */
+  /** Writes the head. @returns the message */
   finish(type: number, tag: number): Uint8Array {
     this.#view.setUint32(0, this.#at, true)
     this.#view.setUint8(4, type)
     this.#view.setUint16(5, tag, true)
-    return this.#bytes.slice(0, this.#at)
+    return this.#bytes.subarray(0, this.#at)
   }
 }
 

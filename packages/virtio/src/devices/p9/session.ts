@@ -28,7 +28,6 @@ export class P9Session implements P9Connection {
   readonly fids: Fids
   /** Bytes of a message; 0: the driver has not said its version. */
   messageBytes = 0
-  readonly #writer = new MessageWriter()
   #scratch = new Uint8Array(0)
   /** Resolves when all pending requests have completed; null while none are pending. */
   #last: Promise<void> | null = null
@@ -57,12 +56,12 @@ export class P9Session implements P9Connection {
     const view = new DataView(message.buffer, message.byteOffset)
     const [type, tag] = [view.getUint8(4), view.getUint16(5, true)]
     if (!wanted()) return new Uint8Array(0)
-    const writer = this.#writer.begin()
+    const writer = new MessageWriter()
     try {
       yield* this.#perform(type, new MessageReader(message), writer)
       return writer.finish(type + 1, type === VERSION ? NO_TAG : tag)
     } catch (error) {
-      return writer.begin().u32(errorNumber(error)).finish(ERROR, tag)
+      return new MessageWriter().u32(errorNumber(error)).finish(ERROR, tag)
     } finally {
       this.fids.trim()
     }
