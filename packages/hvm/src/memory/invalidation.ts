@@ -355,7 +355,7 @@ export class Invalidations implements InvalidationListener {
         throw new HvmError(
           'ERR_DEADLOCK',
           running
-            ? 'every vCPU waits for a device model that waits for a notice which one of them would have to send'
+            ? 'every vCPU waits for a device model that waits for a notice of theirs'
             : 'the domain does not run, and the answers that its vCPUs wait for are taken when it does',
           [...this.own.keys()],
         )

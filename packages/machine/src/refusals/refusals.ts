@@ -86,7 +86,7 @@ export const REFUSALS: readonly CombinationRule[] = [
       ['recorded', 'replayed'],
       ['shared', 'controllers', 'worker', 'server', 'replayed'],
     ],
-    why: 'recorded models elsewhere, controllers of a recorded run and disks of a replay cannot be doubled; fork a machine that is not recorded',
+    why: 'models elsewhere, controllers and replayed disks cannot be doubled; fork a machine that is not recorded',
   },
   {
     verbs: ['plug'],
