@@ -28,8 +28,8 @@ function bookkeepingBytes(bytes: number): number {
 export function tooLarge(what: string, bytes: number, most: number): MemoryError {
   return new MemoryError(
     'ERR_TOO_LARGE',
-    `${what} of ${bytes} bytes: a machine lives in one 32-bit WebAssembly memory of 4 GiB, ` +
-      `of which ${most} bytes are left (3.5 GiB of guest RAM)`,
+    `${what} of ${bytes} bytes: a machine lives in one 32-bit WebAssembly memory of 4 GiB: ` +
+      `at most ${most} bytes here (3.5 GiB of guest RAM)`,
     { requestedBytes: bytes, mostBytes: most },
   )
 }

@@ -59,8 +59,8 @@ export interface GuestRecorder {
   record(options: MachineOptions): Promise<Machine>
 }
 
-/** Room for decoded and for compiled code of a machine whose forks run one program after another. */
-const [FAMILY_DECODED_BYTES, FAMILY_COMPILED_BYTES] = [128 << 20, 32 << 20]
+/** Room for compiled code of a machine whose forks run one program after another. */
+const FAMILY_COMPILED_BYTES = 32 << 20
 
 /** How long a guest may take to boot. */
 const BOOT_MS = 600_000
