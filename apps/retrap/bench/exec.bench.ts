@@ -1,5 +1,5 @@
 // `retrap exec` from the built bundle beside QEMU's TCG with the same kernel, initial RAM disk and job, each from a machine that was saved
-// while it waited: `true`, a line there and back, 300 forks, 200 MB of stdout, and `make` of C files in a folder of
+// while it waited: `true`, also by a process that stays, a line there and back, 300 forks, 200 MB of stdout, and `make` of C files in a folder of
 // the host's that both have by 9P. First the cache modes of such a folder, in one guest each, and small files there. Preparing is each one's boot until it is saved; retrap's
 // has an empty cache of machines. More is better for retrap.
 // npm run -s bench -- exec
@@ -168,12 +168,15 @@ export async function run([rounds = '7']: readonly string[]): Promise<void> {
   const preparedPeer = performance.now() - begin
   row('preparing', 'ms', prepared, preparedPeer, preparedPeer / prepared)
   const theirs: Exec = (program, heard) => qemu.exec(program, heard)
+  const staying: Exec = (program, heard) => ours(program, heard, { env: { ...process.env, RETRAP_STAY: '1m' } })
   try {
-    const starts: [number[], number[]] = [[], []]
+    await staying(['/bin/true'], () => {})
+    const starts: number[][] = [[], [], []]
     for (let round = 0; round < Number(rounds); round++)
-      for (const [i, exec] of [ours, theirs].entries()) starts[i]!.push(await exec(['/bin/true'], () => {}))
-    const [start, startOfPeer] = [median(starts[0]), median(starts[1])]
+      for (const [i, exec] of [ours, theirs, staying].entries()) starts[i]!.push(await exec(['/bin/true'], () => {}))
+    const [start = NaN, startOfPeer = NaN, stayed = NaN] = starts.map(median)
     row(`start (median of ${rounds})`, 'ms', start, startOfPeer, startOfPeer / start)
+    row(`start by --stay (median of ${rounds})`, 'ms', stayed, startOfPeer, startOfPeer / stayed)
     const [trip, tripOfPeer] = [await roundTrip(ours), await roundTrip(theirs)]
     row(`round trip (median of ${LINES})`, 'ms', trip, tripOfPeer, tripOfPeer / trip)
     const forks = ['/bin/sh', '-c', `i=0; while [ $i -lt ${FORKS} ]; do /bin/true; i=$((i + 1)); done`]
