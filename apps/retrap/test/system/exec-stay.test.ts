@@ -62,7 +62,15 @@ test(`its streams, signals and exit codes are those of a run of its own${note}`,
     { env },
   )
   await once(child.stdout, 'data')
+  child.kill('SIGTSTP')
+  const stat = (): string => readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(') ')[1]!.slice(0, 1)
+  await expect.poll(stat).toBe('T')
+  let isHeard = false
+  child.stdout.on('data', () => (isHeard = true))
   child.kill('SIGINT')
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  expect(isHeard).toBe(false)
+  child.kill('SIGCONT')
   expect(await once(child, 'close')).toEqual([3, null])
   const shared = temporaryFolder('stay-share')
   writeFileSync(join(shared, 'a'), 'host\n')

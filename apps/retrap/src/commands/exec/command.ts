@@ -20,7 +20,7 @@ lists them, --hide takes some out), empty folders such as /tmp, /var and /home, 
 below /: into memory, which is gone when it ends (--root-rw asks for no more than that). Only what it writes to a share with :rw
 stays. Input, output and signals are the program's.
 
-With --stay later runs begin in a tenth of a second: a process stays that holds the machine, one for each processor, and runs are forks
+With --stay later runs take about a quarter of the time to start: a process stays that holds the machine, one for each processor, and runs are forks
 of it, which share nothing. It is for the same user, environment and machine alone, and ends when it was idle for so long, when its
 memory passes --stay-memory, and by --stop. Runs with --device, --record-on-failure, several --cpus or more than 1.5 GiB have a process
 of their own in any case.
@@ -116,7 +116,7 @@ export function addExec(
     .addOption(
       new Option(
         '--stay <time>',
-        'leave a process for later runs, which then take a tenth of a second; it ends when it is idle so long',
+        'leave a process for later runs, which start in a quarter of the time; it ends when it is idle so long',
       )
         .argParser((text) => (text === '' ? undefined : parseStay(text)))
         .env('RETRAP_STAY'),

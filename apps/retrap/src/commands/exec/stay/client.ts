@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, constants } from 'node:os'
 import { resolve } from 'node:path'
 import { ENDING_SIGNALS } from '../../../machine/session/session-host.ts'
 import { explainError } from '../../../errors.ts'
@@ -221,6 +221,11 @@ class StayingRun {
     let signals = 0
     for (const signal of ENDING_SIGNALS)
       this.#on(signal, () => {
+        if (!this.#hasBegun) {
+          // The process may be busy with a boot, and hears no signal.
+          this.#code = 128 + constants.signals[signal]
+          return this.#close()
+        }
         send(this.#control, { op: 'signal', signal })
         if (signals++ > 0) this.#host.endSoon(signal)
       })

@@ -32,6 +32,11 @@ export class PreparedMachine {
 
   /** Forks the machine; the first time it is read from its file. */
   readonly make: MakeGuest = async (path, kind, streams, ends) => {
+    if (this.#made !== undefined && this.#made.path !== path) {
+      // The kernel has changed under its name: nobody wants the old machine's forks.
+      this.#staged = undefined
+      this.#replaced()
+    }
     const made = this.#made?.path === path ? this.#made : this.#read(path, kind, ends)
     if (ends.network !== undefined) return (await made.original).fork(kind, streams, ends)
     const staged = this.#staged ?? this.#stage(made)

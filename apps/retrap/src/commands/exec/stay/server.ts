@@ -63,7 +63,7 @@ class StayingProcess {
     this.#secret = staySecret(dirname(path))
   }
 
-  /** Listens at the socket's path, unless another process does. */
+  /** Listens at the socket's path, in place of a process that does not answer. */
   async listen(): Promise<void> {
     const own = `${this.#path}.${process.pid}`
     await new Promise<void>((resolve, reject) => this.#server.once('error', reject).listen(own, resolve))
@@ -71,7 +71,7 @@ class StayingProcess {
     try {
       linkSync(own, this.#path)
     } catch {
-      // Nobody has answered, or another process was faster: the next run finds one of them.
+      // A killed process has left its socket, or two were started at once: without runs the other one ends.
       unlinkSync(this.#path)
       linkSync(own, this.#path)
     } finally {
