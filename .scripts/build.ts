@@ -17,8 +17,9 @@ const named = (name: string): Member | undefined => all.find(({ manifest }) => m
 const privatePackages: Plugin = {
   name: 'private-packages',
   resolveId(id) {
-    const member = named(id)
-    return member?.manifest.private === true ? join(member.folder, 'src/index.ts') : null
+    const [, name = '', subpath = 'index'] = /^(@[^/]+\/[^/]+)(?:\/(.+))?$/.exec(id) ?? []
+    const member = named(name)
+    return member?.manifest.private === true ? join(member.folder, 'src', `${subpath}.ts`) : null
   },
 }
 

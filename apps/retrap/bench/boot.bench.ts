@@ -9,8 +9,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { processTime } from '@retrap/tooling/processor-time'
-import { fetchLinux } from '../src/guests/linux/debian.ts'
-import { buildInitramfs } from '../src/guests/linux/initramfs.ts'
+import { fetchLinux } from '@retrap/linux-guest/linux/debian'
+import { buildInitramfs } from '@retrap/linux-guest/linux/initramfs'
 import { runProgram } from '../test/support/processes.ts'
 
 const MEMORY_MIB = 512

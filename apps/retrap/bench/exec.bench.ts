@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { cacheDirectory } from '@retrap/debian'
 import { hasProgram } from '@retrap/tooling/skip'
-import { LocalShare } from '../src/machine/share/local-share.ts'
+import { LocalShare } from '@retrap/linux-guest/machine/share/local-share'
 import { execOn } from '../test/support/exec-share.ts'
 import { QemuGuest } from './exec/qemu.ts'
 

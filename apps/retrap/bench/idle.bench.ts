@@ -3,9 +3,9 @@
 import { readFile } from 'node:fs/promises'
 import { setTimeout } from 'node:timers/promises'
 import { createPc, type Pc } from '@retrap/machine'
-import { fetchLinux } from '../src/guests/linux/debian.ts'
+import { fetchLinux } from '@retrap/linux-guest/linux/debian'
 import { DEBIAN_KERNEL } from '../src/commands/debian/debian-images.ts'
-import { buildInitramfs, SHELL_PROMPT } from '../src/guests/linux/initramfs.ts'
+import { buildInitramfs, SHELL_PROMPT } from '@retrap/linux-guest/linux/initramfs'
 
 const MIB = 2 ** 20
 /** A guest that has just come to its prompt still has work of its own. */

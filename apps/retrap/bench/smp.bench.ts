@@ -7,8 +7,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { fetchLinux } from '../src/guests/linux/debian.ts'
-import { buildInitramfs } from '../src/guests/linux/initramfs.ts'
+import { fetchLinux } from '@retrap/linux-guest/linux/debian'
+import { buildInitramfs } from '@retrap/linux-guest/linux/initramfs'
 import { runProgram } from '../test/support/processes.ts'
 
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url))

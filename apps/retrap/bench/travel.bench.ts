@@ -13,8 +13,8 @@ import { parseArgs } from 'node:util'
 import { type Pc, recordPc } from '@retrap/machine'
 import { type ArmMachine, recordArmMachine } from '@retrap/machine/arm'
 import { numbers } from '@retrap/tooling/random'
-import { fetchLinux } from '../src/guests/linux/debian.ts'
-import { buildInitramfs } from '../src/guests/linux/initramfs.ts'
+import { fetchLinux } from '@retrap/linux-guest/linux/debian'
+import { buildInitramfs } from '@retrap/linux-guest/linux/initramfs'
 import { measureBreakpoints } from './breakpoints.ts'
 
 const MEMORY_BYTES = 512 * 2 ** 20

@@ -24,19 +24,24 @@ import { type ListingOutput, plainOutput } from './print-lines.ts'
 import type { InputPolicy } from './machine/session/serial-input.ts'
 import type { SessionHost, SessionOutput } from './machine/session/session-host.ts'
 import { addImage } from './commands/image/command.ts'
-import { recordingIn } from './host/files/files.ts'
+import { recordingIn } from '@retrap/linux-guest/host/files'
 import type { RecordingSettings } from './machine/recording/session-recording.ts'
 import { type MigrationAddress, receiveIncoming } from './machine/migration/socket-channel.ts'
 import { addKernels } from './commands/kernels/command.ts'
 import { addLayers } from './commands/layers/command.ts'
 import { addMcp } from './commands/mcp/command.ts'
 import { addMigrate } from './machine/migration/control.ts'
-import { refuseChangedDisks } from './machine/snapshots/saved-disks.ts'
-import { hostDigest, openSnapshotFile, type PagesProgress, readSavedRun } from './machine/snapshots/snapshot-file.ts'
+import { refuseChangedDisks } from '@retrap/linux-guest/machine/snapshots/saved-disks'
+import {
+  hostDigest,
+  openSnapshotFile,
+  type PagesProgress,
+  readSavedRun,
+} from '@retrap/linux-guest/machine/snapshots/snapshot-file'
 import { timeoutLine } from './machine/session/session-end.ts'
 import { runSession } from './machine/session/session.ts'
 import type { SessionSettings } from './machine/session/session-settings.ts'
-import type { MachineImages } from './machine/machine-contract.ts'
+import type { MachineImages } from '@retrap/linux-guest/machine/machine-contract'
 import { combinationsHelp } from './flags/combinations-help.ts'
 import { didYouMean, usage } from './options/values.ts'
 import { connectDrives } from './machine/devices/disk-devices.ts'

@@ -1,10 +1,10 @@
 /** The command line's part with machines. */
 import { createPc } from '@retrap/machine'
-import { createArm } from './machine/arm-machine.ts'
+import { createArm } from '@retrap/linux-guest/machine/arm-machine'
 import { formatIntel, decode } from '@retrap/x86-decoder'
 import { runCli, type CliHost } from './cli.ts'
-import { loadInterpreters } from './machine/interpreters.ts'
-import type { Machine, MachineOptions, PcMachineOptions } from './machine/machine-contract.ts'
+import { loadInterpreters } from '@retrap/linux-guest/machine/interpreters'
+import type { Machine, MachineOptions, PcMachineOptions } from '@retrap/linux-guest/machine/machine-contract'
 import { onStuck } from './machine/devices/stuck-watch.ts'
 import { onSignal, type SessionOutput } from './machine/session/session-host.ts'
 import { plainOutput } from './print-lines.ts'

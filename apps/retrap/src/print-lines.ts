@@ -1,5 +1,5 @@
 import { plainLine, printable } from '@retrap/basics'
-import { CliError } from './errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 
 /** The output of a listing: a stream of Node's, as far as used here. */
 export interface ListingOutput {

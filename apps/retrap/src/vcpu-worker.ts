@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads'
 import { serveVcpu } from '@retrap/hvm/threads'
-import { loadInterpreters } from './machine/interpreters.ts'
+import { loadInterpreters } from '@retrap/linux-guest/machine/interpreters'
 
 // The program of a vCPU's thread.
 const port = parentPort!

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { zstdCompressSync } from 'node:zlib'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
-import { createArm } from '../src/machine/arm-machine.ts'
+import { createArm } from '@retrap/linux-guest/machine/arm-machine'
 import { runCli } from '../src/cli.ts'
 import { FakeHost } from './support/fake-machine.ts'
 

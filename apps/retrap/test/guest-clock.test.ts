@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import type { Machine } from '../src/machine/machine-contract.ts'
+import type { Machine } from '@retrap/linux-guest/machine/machine-contract'
 import { GuestClock } from '../src/machine/snapshots/session-snapshots.ts'
 
 beforeEach(() => {

@@ -7,7 +7,7 @@ import { buildGuestImage } from '@retrap/embedded-guest'
 import { RecordingWriter } from '@retrap/recording'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
-import { writeSnapshotFile } from '../src/machine/snapshots/snapshot-file.ts'
+import { writeSnapshotFile } from '@retrap/linux-guest/machine/snapshots/snapshot-file'
 import { elfFile, peFile } from './support/executables.ts'
 import { runHere } from './support/in-process.ts'
 

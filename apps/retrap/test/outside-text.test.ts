@@ -5,7 +5,8 @@ import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { CliError, explainError } from '../src/errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
+import { explainError } from '../src/errors.ts'
 import { plainOutput, printLines } from '../src/print-lines.ts'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))

@@ -15,9 +15,9 @@ import {
   openSnapshotFile,
   readSavedRun,
   writeSnapshotFile,
-} from '../src/machine/snapshots/snapshot-file.ts'
+} from '@retrap/linux-guest/machine/snapshots/snapshot-file'
 import { createImage } from '../src/commands/image/create.ts'
-import { type SavedDisk, lookAtDisks, refuseChangedDisks } from '../src/machine/snapshots/saved-disks.ts'
+import { type SavedDisk, lookAtDisks, refuseChangedDisks } from '@retrap/linux-guest/machine/snapshots/saved-disks'
 import { runHere } from './support/in-process.ts'
 import { runRetrap } from './support/processes.ts'
 import { writingKernel } from './support/writing-guest.ts'

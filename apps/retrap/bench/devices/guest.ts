@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { writeCpio } from '../../src/guests/linux/cpio.ts'
+import { writeCpio } from '@retrap/linux-guest/linux/cpio'
 import { ADAPTERS, FULL_KERNEL, linuxWith } from '../../test/support/disk-linux.ts'
 import { compile, COMPILERS } from '../jit/programs.ts'
 

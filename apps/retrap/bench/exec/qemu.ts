@@ -4,9 +4,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { encodeJob, encodeStart } from '../../src/jobs/job.ts'
-import { folderName, readExecImages } from '../../src/jobs/machine.ts'
-import { EXEC_PORTS, EXEC_READY, foldersTag } from '../../src/guests/linux/exec-initramfs.ts'
+import { encodeJob, encodeStart } from '@retrap/linux-guest/jobs/job'
+import { folderName, readExecImages } from '@retrap/linux-guest/jobs/machine'
+import { EXEC_PORTS, EXEC_READY, foldersTag } from '@retrap/linux-guest/linux/exec-initramfs'
 
 const MEMORY_MEBIBYTES = 512
 const DEADLINE_MS = 300_000

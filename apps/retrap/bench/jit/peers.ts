@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { fetchMembers } from '@retrap/debian'
 import type { ProgramTable } from '@retrap/tooling/programs'
-import { fetchLinux } from '../../src/guests/linux/debian.ts'
+import { fetchLinux } from '@retrap/linux-guest/linux/debian'
 import { buildPrograms, COMPILERS, initramfsOf, type Program, type Width } from './programs.ts'
 
 export type PeerName = 'retrap' | 'tcg' | 'v86'

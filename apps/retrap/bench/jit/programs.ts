@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { writeCpio } from '../../src/guests/linux/cpio.ts'
+import { writeCpio } from '@retrap/linux-guest/linux/cpio'
 
 export type Width = 32 | 64
 

@@ -1,7 +1,7 @@
 // The guest of the benches of snapshots and forks, and how each emulator's figures are got.
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { buildInitramfs, type GuestAgent } from '../../src/guests/linux/initramfs.ts'
+import { buildInitramfs, type GuestAgent } from '@retrap/linux-guest/linux/initramfs'
 import { runProgram } from '../../test/support/processes.ts'
 import { fetchI386, NODE_FLAGS } from '../jit/peers.ts'
 

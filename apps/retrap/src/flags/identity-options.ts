@@ -1,7 +1,7 @@
 /** Options for data that a guest reads about its machine: files of fw_cfg, SMBIOS tables and the clock at power-on. */
 import type { MachineSmbios } from '@retrap/machine'
-import { readInput } from '../host/files/files.ts'
-import type { MachineOptions } from '../machine/machine-contract.ts'
+import { readInput } from '@retrap/linux-guest/host/files'
+import type { MachineOptions } from '@retrap/linux-guest/machine/machine-contract'
 import type { OptionRow } from '../options/option-table.ts'
 import { readPairs, splitPairs, usage } from '../options/values.ts'
 

@@ -19,7 +19,7 @@ import { CPU_COUNT, MEMORY_SIZE, parseMemory, secondsOf, secondsOrOff } from '..
 import { SERIAL_OPTIONS } from '../machine/serial/serial-options.ts'
 import { SHARE_OPTIONS } from '../machine/share/share-options.ts'
 import { TRACE_OPTIONS } from '../machine/trace/trace-option.ts'
-import { parseSmp } from '../machine/vcpu-workers.ts'
+import { parseSmp } from '@retrap/linux-guest/machine/vcpu-workers'
 
 const ARCH: OptionGroup = [
   'Machine:',

@@ -10,12 +10,12 @@ import {
   type PlacedMachine,
 } from '@retrap/cluster'
 import type { PcForkOptions } from '@retrap/machine'
-import type { MachineOptions } from '../machine/machine-contract.ts'
-import type { UnitCache } from '../machine/unit-cache/unit-cache.ts'
-import { createMachine } from './guest.ts'
+import type { MachineOptions } from '@retrap/linux-guest/machine/machine-contract'
+import type { UnitCache } from '@retrap/linux-guest/machine/unit-cache/unit-cache'
+import { createMachine } from '@retrap/linux-guest/jobs/guest'
 import { type GuestOriginals, plain } from './guest-originals.ts'
 import { disturbance, killing } from './guest-faults.ts'
-import { type LinePort, SentPort } from './ports.ts'
+import { type LinePort, SentPort } from '@retrap/linux-guest/jobs/ports'
 import type { ForkedMachine, GuestRecording, MadeGuest } from './recordings.ts'
 
 /** The wall-clock time at which each cluster begins: 2026-01-01, in seconds from 1970. */

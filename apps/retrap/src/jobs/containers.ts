@@ -1,9 +1,9 @@
 /** Containers that share the kernel of a Linux guest, as commands of the shells in it. */
 import { addressOf, type PlacedMachine } from '@retrap/cluster'
-import { MOUNT_9P, REPORT_FOLDER, rootOptions, UPPER_FOLDERS } from '../guests/linux/exec-initramfs.ts'
+import { MOUNT_9P, REPORT_FOLDER, rootOptions, UPPER_FOLDERS } from '@retrap/linux-guest/linux/exec-initramfs'
 import { GROUPS } from './guest-faults.ts'
 import { hex } from './linux-place.ts'
-import { containerPorts, type ExecKind, rootTag } from './machine.ts'
+import { containerPorts, type ExecKind, rootTag } from '@retrap/linux-guest/jobs/machine'
 
 /** A container's folder in memory, which is `/top` for its own shell: with its writes, and its pipes. */
 const folderOf = (container: number): string => `/top/container${container}`

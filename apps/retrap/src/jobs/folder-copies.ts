@@ -1,6 +1,6 @@
 /** Folders of disks that are copied from machine to machine, as commands of their guests' shells. */
 import { MOST_COPIED, type PlacedMachine } from '@retrap/cluster'
-import { quote } from './job.ts'
+import { quote } from '@retrap/linux-guest/jobs/job'
 import { SHARED_DISK } from './linux-place.ts'
 
 /** The packed folder, in memory. */

@@ -1,6 +1,6 @@
 /** The faults that a guest's shell makes. */
 import type { GuestFault, PlacedMachine } from '@retrap/cluster'
-import { quote } from './job.ts'
+import { quote } from '@retrap/linux-guest/jobs/job'
 
 export const GROUPS = '/sys/fs/cgroup'
 /** The group of all programs. */

@@ -1,7 +1,7 @@
 /** Guests of a cluster that are never run: guests that start later are their clones. */
 import { timeOf } from '@retrap/cluster'
 import type { PcForkOptions } from '@retrap/machine'
-import type { MachineOptions } from '../machine/machine-contract.ts'
+import type { MachineOptions } from '@retrap/linux-guest/machine/machine-contract'
 import type { ForkedMachine, MadeGuest } from './recordings.ts'
 
 /**

@@ -2,17 +2,17 @@
 import { EXEC_PROGRAM, MAIN_PROGRAM, MOST_LINE } from '@retrap/cluster'
 import type { Disk, GuestListener, PlacedMachine } from '@retrap/cluster'
 import { type PcForkOptions, type PcSnapshotState, stateWithMemory } from '@retrap/machine'
-import { REPORT_FOLDER } from '../guests/linux/exec-initramfs.ts'
+import { REPORT_FOLDER } from '@retrap/linux-guest/linux/exec-initramfs'
 import { makeExt4 } from '../guests/linux/ext4.ts'
 import type { Share } from '@retrap/virtio/p9'
-import type { MachineOptions, MachineSnapshotSource } from '../machine/machine-contract.ts'
-import { openSnapshotFile } from '../machine/snapshots/snapshot-file.ts'
+import type { MachineOptions, MachineSnapshotSource } from '@retrap/linux-guest/machine/machine-contract'
+import { openSnapshotFile } from '@retrap/linux-guest/machine/snapshots/snapshot-file'
 import { containerCommands, enter, enterAndWait, rootCommands } from './containers.ts'
 import { EPOCH_SECONDS, type GuestEnds, type GuestParts, type GuestSystem } from './cluster-guest.ts'
 import { fillFolders, sendFolders } from './folder-copies.ts'
-import { type ExecOutside, unused } from './guest.ts'
+import { type ExecOutside, unused } from '@retrap/linux-guest/jobs/guest'
 import { APART, clockTurn, groupOf, GROUPS, joining, TOGETHER } from './guest-faults.ts'
-import { encodeFiles, encodeHeard, encodeProgram, encodeRoom, type JobMount, stir } from './job.ts'
+import { encodeFiles, encodeHeard, encodeProgram, encodeRoom, type JobMount, stir } from '@retrap/linux-guest/jobs/job'
 import {
   folderCommands,
   hostnameOf,
@@ -22,9 +22,16 @@ import {
   remountCommand,
   sharedCommands,
 } from './linux-place.ts'
-import { CONTAINER_STREAMS, execOptions, type ExecKind, growCommands, keptKind, runBytes } from './machine.ts'
-import { LinePort, SentPort } from './ports.ts'
-import type { Program } from './program.ts'
+import {
+  CONTAINER_STREAMS,
+  execOptions,
+  type ExecKind,
+  growCommands,
+  keptKind,
+  runBytes,
+} from '@retrap/linux-guest/jobs/machine'
+import { LinePort, SentPort } from '@retrap/linux-guest/jobs/ports'
+import type { Program } from '@retrap/linux-guest/jobs/program'
 import type { MadeGuest } from './recordings.ts'
 import { RESOLV_CONF, recordsFor, startResolver, writeRecords } from './resolver.ts'
 import { encodeService } from './service.ts'

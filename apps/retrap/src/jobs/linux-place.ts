@@ -1,9 +1,9 @@
 /** The place of a Linux guest in its cluster: names, addresses, disk and limits, as commands of its shell. */
 import { addressOf, type PlacedMachine } from '@retrap/cluster'
 import { FILLER } from './guest-faults.ts'
-import { type JobMount, likeness, quote } from './job.ts'
-import type { GuestFiles } from './lookup.ts'
-import { pathWithoutLinks, type Program } from './program.ts'
+import { type JobMount, likeness, quote } from '@retrap/linux-guest/jobs/job'
+import type { GuestFiles } from '@retrap/linux-guest/jobs/lookup'
+import { pathWithoutLinks, type Program } from '@retrap/linux-guest/jobs/program'
 
 /** The name that the programs of a machine see. */
 export const hostnameOf = ({ name, hostname = name }: PlacedMachine): string => hostname

@@ -2,9 +2,9 @@
 import { addressOf, ClusterError, type Disk, type GuestListener, MOST_LINE, readReport } from '@retrap/cluster'
 import type { BlockBackend } from '@retrap/device'
 import type { MachineVirtioDevice, PcForkOptions } from '@retrap/machine'
-import type { MachineOptions } from '../machine/machine-contract.ts'
+import type { MachineOptions } from '@retrap/linux-guest/machine/machine-contract'
 import { EPOCH_SECONDS, type GuestEnds, type GuestParts, type GuestSystem } from './cluster-guest.ts'
-import { LinePort } from './ports.ts'
+import { LinePort } from '@retrap/linux-guest/jobs/ports'
 import type { ForkedMachine, MadeGuest } from './recordings.ts'
 
 /** Name of the port for reports: `/dev/virtio-ports/retrap.report` of Linux. */

@@ -3,8 +3,8 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { MachineTime, TimedMachine } from '@retrap/cluster'
 import type { PcForkOptions } from '@retrap/machine'
-import { troubleWith } from '../errors.ts'
-import type { MachineOptions, MachineSerial } from '../machine/machine-contract.ts'
+import { troubleWith } from '@retrap/linux-guest/errors'
+import type { MachineOptions, MachineSerial } from '@retrap/linux-guest/machine/machine-contract'
 import { recordBundled } from '../machine/recording/recorded-run.ts'
 
 /** A machine of either board. */

@@ -1,6 +1,6 @@
 /** A machine's own program: tested for health, and started again after its end. The guest's shell does both, by its own time. */
 import type { HealthTest, PlacedMachine } from '@retrap/cluster'
-import { become, type JobProgram, quote } from './job.ts'
+import { become, type JobProgram, quote } from '@retrap/linux-guest/jobs/job'
 import { joining, KEEPERS, PROGRAMS } from './guest-faults.ts'
 
 /** The groups of processes of the program, and of a test of its health. All in them ends with the program, or with the test. */

@@ -2,26 +2,15 @@
 import { writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { moduleText } from '@retrap/wasm-emitter'
-import type { CodeMark, CompiledInstruction } from '@retrap/x86-cpu'
 import { decodeInto, formatIntel, Instruction } from '@retrap/x86-decoder'
-import { attempt, troubleWith } from '../errors.ts'
-import { makeFolder } from '../host/files/files.ts'
+import type { DumpedCode } from '@retrap/linux-guest/machine/machine-contract'
+import { attempt, troubleWith } from '@retrap/linux-guest/errors'
+import { makeFolder } from '@retrap/linux-guest/host/files'
 
 /** Digits of a unit's number in its file's name. */
 const NUMBER_DIGITS = 5
 /** Columns of an instruction's bytes. */
 const BYTES_WIDTH = 22
-
-/** Guest code that has been compiled, of any machine. */
-export interface DumpedCode {
-  readonly module: Uint8Array
-  /** Bits of the x86 mode that the code runs in; for Arm code, bits of an address. */
-  readonly bits: 16 | 32 | 64
-  readonly instructions: readonly CompiledInstruction[]
-  readonly marks: readonly CodeMark[]
-  /** Returns the text of an instruction; default x86's. */
-  readonly disassemble?: (bytes: Uint8Array, address: bigint) => string
-}
 
 function x86Text(bytes: Uint8Array, address: bigint, bits: DumpedCode['bits']): string {
   const insn = new Instruction()

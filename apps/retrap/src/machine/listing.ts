@@ -11,7 +11,7 @@ import {
   type P2mLeaf,
   type P2mStatistics,
 } from '@retrap/p2m'
-import type { ListedMap } from './machine-contract.ts'
+import type { ListedMap } from '@retrap/linux-guest/machine/machine-contract'
 
 const namesOf = (types: Readonly<Record<string, number>>): ReadonlyMap<number, string> =>
   new Map(Object.entries(types).map(([name, type]) => [type, name.toLowerCase()]))

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { Option } from 'commander'
-import type { SharedFolder } from '../jobs/job.ts'
+import type { SharedFolder } from '@retrap/linux-guest/jobs/job'
 import { usage } from './values.ts'
 
 /** A folder in the guest's memory. */

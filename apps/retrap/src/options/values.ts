@@ -1,5 +1,5 @@
 import { KIB, secondsIn } from '@retrap/basics'
-import { CliError } from '../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import type { OptionRow } from './option-table.ts'
 
 export type SerialTarget =

@@ -8,7 +8,7 @@ import { sliceTests } from '@retrap/tooling/slice'
 import { writeTar } from '@retrap/tooling/tar-writer'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect } from 'vitest'
-import { fetchKernelModules } from '../../src/guests/linux/debian-drivers.ts'
+import { fetchKernelModules } from '@retrap/linux-guest/linux/debian-drivers'
 import { PLAIN, run, soak } from '../soak/cluster.soak.ts'
 import { linuxWith } from '../support/disk-linux.ts'
 

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { readClusterFile, readComposition } from '../../src/commands/cluster/compose/read-file.ts'
 import { addLayers } from '../../src/commands/layers/command.ts'
 import { Program } from '../../src/commands/command-line.ts'
-import { openImageRoot } from '../../src/jobs/root.ts'
+import { openImageRoot } from '@retrap/linux-guest/jobs/root'
 
 const folder = temporaryFolder('registry-images')
 const layouts = { amd64: join(folder, 'amd64'), arm64: join(folder, 'arm64') }

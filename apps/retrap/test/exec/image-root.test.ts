@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
-import { openImageRoot } from '../../src/jobs/root.ts'
+import { openImageRoot } from '@retrap/linux-guest/jobs/root'
 import { sha256 } from '../support/sha256.ts'
 
 const folder = temporaryFolder('image-root')

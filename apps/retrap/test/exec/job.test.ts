@@ -11,12 +11,12 @@ import {
   readVariable,
   readVariables,
 } from '../../src/options/container-options.ts'
-import { encodeJob, encodeSignal, encodeStart, type Job, quote } from '../../src/jobs/job.ts'
-import { keepMachine, pruneMachines } from '../../src/jobs/kept.ts'
-import { GuestFiles } from '../../src/jobs/lookup.ts'
-import { keptKind, runBytes } from '../../src/jobs/machine.ts'
-import { readProgram, type WantedProgram } from '../../src/jobs/program.ts'
-import type { ExecConfig } from '../../src/jobs/root.ts'
+import { encodeJob, encodeSignal, encodeStart, type Job, quote } from '@retrap/linux-guest/jobs/job'
+import { keepMachine, pruneMachines } from '@retrap/linux-guest/jobs/kept'
+import { GuestFiles } from '@retrap/linux-guest/jobs/lookup'
+import { keptKind, runBytes } from '@retrap/linux-guest/jobs/machine'
+import { readProgram, type WantedProgram } from '@retrap/linux-guest/jobs/program'
+import type { ExecConfig } from '@retrap/linux-guest/jobs/root'
 
 const JOB: Job = {
   ...{ program: ['/bin/echo', "it's", 'a b'], env: ['A=1'], uid: 7, gid: 8, workingDirectory: '/work dir' },

@@ -6,7 +6,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { beforeEach, expect, test } from 'vitest'
-import { lacksOfKernel, silentKernel } from '../../src/jobs/kernel-needs.ts'
+import { lacksOfKernel, silentKernel } from '@retrap/linux-guest/jobs/kernel-needs'
 
 let folder = ''
 beforeEach(() => void (folder = temporaryFolder('needs')))

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { lackOf } from '../../src/jobs/lacks.ts'
+import { lackOf } from '@retrap/linux-guest/jobs/lacks'
 
 test.each([
   { code: 'c5fdfec1', cpu: 'core2', lacks: 'vpaddd (AVX2)', has: 'max' },

@@ -7,7 +7,7 @@ import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test, vi } from 'vitest'
 import { runOnKernels } from '../../src/commands/exec/on-kernels.ts'
 import type { ExecHost } from '../../src/commands/exec/run.ts'
-import { CliError } from '../../src/errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import { kernelFileName, parseKernel, parseKernels } from '../../src/guests/linux/kernel-names.ts'
 import { runFake } from '../support/run-fake.ts'
 

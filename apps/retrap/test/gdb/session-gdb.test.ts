@@ -5,7 +5,7 @@ import { framePacket, type GdbTarget, x86Registers } from '@retrap/gdb'
 import { OwnTime } from '@retrap/tooling/processor-time'
 import { afterEach, expect, test } from 'vitest'
 import type { SessionOutput } from '../../src/machine/session/session-host.ts'
-import type { Machine } from '../../src/machine/machine-contract.ts'
+import type { Machine } from '@retrap/linux-guest/machine/machine-contract'
 import { SessionGdb } from '../../src/machine/gdb/session-gdb.ts'
 
 const sockets: Socket[] = []

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
-import { writeCpio } from '../../src/guests/linux/cpio.ts'
-import { buildInitramfs } from '../../src/guests/linux/initramfs.ts'
+import { writeCpio } from '@retrap/linux-guest/linux/cpio'
+import { buildInitramfs } from '@retrap/linux-guest/linux/initramfs'
 
 const encoder = new TextEncoder()
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { keep } from '@retrap/debian'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { fetchInstaller, fetchLinux } from '../../src/guests/linux/debian.ts'
+import { fetchInstaller, fetchLinux } from '@retrap/linux-guest/linux/debian'
 import { runRetrap } from '../support/processes.ts'
 
 const NAME = 'linux-image-cloud-amd64'

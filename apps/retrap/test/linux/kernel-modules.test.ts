@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
-import { indexModules, readModuleInfo } from '../../src/guests/linux/kernel-modules.ts'
+import { indexModules, readModuleInfo } from '@retrap/linux-guest/linux/kernel-modules'
 
 const folder = temporaryFolder('modules')
 

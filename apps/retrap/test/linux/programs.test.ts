@@ -7,8 +7,8 @@ import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
 import { TURN_CLOCK } from '../../src/jobs/guest-faults.ts'
 import { RESOLVER } from '../../src/jobs/resolver.ts'
-import { buildExecInitramfs } from '../../src/guests/linux/exec-initramfs.ts'
-import { buildInitramfs, reseed, watchGeneration } from '../../src/guests/linux/initramfs.ts'
+import { buildExecInitramfs } from '@retrap/linux-guest/linux/exec-initramfs'
+import { buildInitramfs, reseed, watchGeneration } from '@retrap/linux-guest/linux/initramfs'
 
 const AT = 64 + 56
 

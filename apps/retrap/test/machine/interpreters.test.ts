@@ -1,7 +1,7 @@
 /** Interpreters that are kept: only what the installed modules have generated is used. */
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { keptInterpreters, packedInterpreters } from '../../src/machine/interpreters.ts'
+import { keptInterpreters, packedInterpreters } from '@retrap/linux-guest/machine/interpreters'
 
 const GENERATOR = randomBytes(32)
 const PACKED = Buffer.concat([randomBytes(5000), Buffer.alloc(5000, 'interpreters ')])

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { I32, ModuleBuilder } from '@retrap/wasm-emitter'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { beforeEach, expect, test } from 'vitest'
-import { compiledText, type DumpedCode, jitDump } from '../../src/machine/jit-dump.ts'
+import { compiledText, jitDump } from '../../src/machine/jit-dump.ts'
+import type { DumpedCode } from '@retrap/linux-guest/machine/machine-contract'
 
 /** ADD EAX, ECX; JNE to it. */
 function code(): DumpedCode {

@@ -1,7 +1,7 @@
 /** When the guest of a session waits for the host on deterministic time: `--pace`, or where a person types. */
 import { expect, test } from 'vitest'
 import { SessionRecording } from '../../src/machine/recording/session-recording.ts'
-import type { Machine, MachineOptions } from '../../src/machine/machine-contract.ts'
+import type { Machine, MachineOptions } from '@retrap/linux-guest/machine/machine-contract'
 
 test.each([
   { terminal: true, pace: undefined, paced: true },

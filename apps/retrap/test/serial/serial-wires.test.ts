@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
-import type { Machine, MachineSerial } from '../../src/machine/machine-contract.ts'
+import type { Machine, MachineSerial } from '@retrap/linux-guest/machine/machine-contract'
 import { SerialWires } from '../../src/machine/serial/serial-wires.ts'
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)

@@ -6,10 +6,10 @@ import { hasProc, skipNote } from '@retrap/tooling/skip'
 import type { ShareNode } from '@retrap/virtio/p9'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { stillShare } from '../../src/jobs/view-share.ts'
+import { stillShare } from '@retrap/linux-guest/jobs/view-share'
 import { BackEnds } from '../../src/machine/back-ends/back-ends.ts'
 import { Chardevs } from '../../src/machine/serial/chardevs.ts'
-import { LocalShare } from '../../src/machine/share/local-share.ts'
+import { LocalShare } from '@retrap/linux-guest/machine/share/local-share'
 
 const RACE_MS = 1500
 /** Waits for what a busy host has not done yet. */

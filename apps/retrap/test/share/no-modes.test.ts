@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { hasProc, skipNote } from '@retrap/tooling/skip'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test, vi } from 'vitest'
-import { LocalShare } from '../../src/machine/share/local-share.ts'
+import { LocalShare } from '@retrap/linux-guest/machine/share/local-share'
 
 // As a file system without modes, such as FAT, answers.
 vi.mock(import('node:fs'), async (original) => {

@@ -1,6 +1,6 @@
 // Boots one of Debian's kernels on a random machine, lets the shell work, and checks what it computes against this process.
 import type { Rng, Soak } from '@retrap/tooling/soak'
-import { fetchLinux } from '../../src/guests/linux/debian.ts'
+import { fetchLinux } from '@retrap/linux-guest/linux/debian'
 import { runRetrap } from '../support/processes.ts'
 import { sha256 } from '../support/sha256.ts'
 

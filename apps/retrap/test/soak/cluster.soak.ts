@@ -17,7 +17,7 @@ import {
 } from '@retrap/cluster'
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { hostOf, withLanes } from '../../src/commands/cluster/workers.ts'
-import { fetchKernelModules } from '../../src/guests/linux/debian-drivers.ts'
+import { fetchKernelModules } from '@retrap/linux-guest/linux/debian-drivers'
 
 /** A way in which a cluster is run. */
 interface Way {

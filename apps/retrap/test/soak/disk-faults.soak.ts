@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { createPc, type MachineDrive } from '@retrap/machine'
 import type { Rng, Soak } from '@retrap/tooling/soak'
-import { writeCpio } from '../../src/guests/linux/cpio.ts'
+import { writeCpio } from '@retrap/linux-guest/linux/cpio'
 import { FIRST_PROCESS } from '../support/first-process.ts'
 import { FULL_KERNEL, linuxWith, SATA_DRIVERS, usbLinux, type DiskLinux } from '../support/disk-linux.ts'
 import { CALM, FaultyDisk, type Faults } from '../support/faulty-disk.ts'

@@ -1,7 +1,7 @@
 // Boots Debian's installer to its first screen: ten thousand million instructions, most of them to unpack the kernel
 // and its initial RAM disk.
 import type { Soak } from '@retrap/tooling/soak'
-import { fetchInstaller } from '../../src/guests/linux/debian.ts'
+import { fetchInstaller } from '@retrap/linux-guest/linux/debian'
 import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 900_000

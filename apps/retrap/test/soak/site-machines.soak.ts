@@ -9,7 +9,7 @@ import { launchBrowser } from '@retrap/tooling/browser'
 import { debianMembers } from '@retrap/tooling/debian'
 import { servePages } from '@retrap/tooling/page-server'
 import type { Soak } from '@retrap/tooling/soak'
-import { buildInitramfs } from '../../src/guests/linux/initramfs.ts'
+import { buildInitramfs } from '@retrap/linux-guest/linux/initramfs'
 import { debianFilesIn, debianPackages } from '../../src/commands/web/debian-files.ts'
 import { runRetrap } from '../support/processes.ts'
 

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { fetchInstaller, fetchLinux } from '../../src/guests/linux/debian.ts'
+import { fetchInstaller, fetchLinux } from '@retrap/linux-guest/linux/debian'
 import { retrapCommand } from './processes.ts'
 
 export async function kernelOf(bits: 32 | 64): Promise<string> {

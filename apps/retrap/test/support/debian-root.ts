@@ -2,7 +2,7 @@ import { cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, symlinkS
 import { copyFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { Apt, keep, unpackPackage, withScratchFolder, cacheDirectory } from '@retrap/debian'
-import type { LinuxArchitecture } from '../../src/guests/linux/debian.ts'
+import type { LinuxArchitecture } from '@retrap/linux-guest/linux/debian'
 import { type DiskLinux, linuxWith } from './disk-linux.ts'
 import { FIRST_PROCESS, TO_DEVICES } from './first-process.ts'
 import { sha256 } from './sha256.ts'

@@ -1,10 +1,10 @@
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { debianMembers, type DebianMembers } from '@retrap/tooling/debian'
-import { buildInitramfs } from '../../src/guests/linux/initramfs.ts'
-import { writeCpio } from '../../src/guests/linux/cpio.ts'
+import { buildInitramfs } from '@retrap/linux-guest/linux/initramfs'
+import { writeCpio } from '@retrap/linux-guest/linux/cpio'
 import { FIRST_PROCESS, WRITE_AGENT } from './first-process.ts'
-import { addModule, moduleFiles } from '../../src/guests/linux/kernel-modules.ts'
+import { addModule, moduleFiles } from '@retrap/linux-guest/linux/kernel-modules'
 
 /** Drivers of the PIIX, of disks and CDs, and the CD's file system; ext4 is part of the kernel. */
 const DRIVERS = ['ata_piix', 'sd_mod', 'sr_mod', 'isofs', 'vfat', 'nls_cp437', 'nls_ascii'] as const

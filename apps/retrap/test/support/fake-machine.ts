@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { P2mLeaf } from '@retrap/p2m'
 import type { MachineExit } from '@retrap/machine'
-import type { Machine, MachineOptions } from '../../src/machine/machine-contract.ts'
+import type { Machine, MachineOptions } from '@retrap/linux-guest/machine/machine-contract'
 import type { EndingSignal, SessionHost } from '../../src/machine/session/session-host.ts'
 
 // No test depends on what an earlier one has compiled, or on a file of tests that ran before it.

@@ -10,7 +10,7 @@ import { ProcessorDelay } from '@retrap/tooling/processor-time'
 import { decode, formatIntel } from '@retrap/x86-decoder'
 import { runCli, type CliHost } from '../../src/cli.ts'
 import { ExitCode } from '../../src/exit-codes.ts'
-import type { Machine } from '../../src/machine/machine-contract.ts'
+import type { Machine } from '@retrap/linux-guest/machine/machine-contract'
 import { createMachine } from '../../src/machine-main.ts'
 
 /** Exit codes that `--help` documents, and what stderr says with each. */

@@ -7,10 +7,10 @@ import { buildGuestImage } from '@retrap/embedded-guest'
 import { decode, formatIntel } from '@retrap/x86-decoder'
 import { type CliHost, runCli } from '../../src/cli.ts'
 import { createMachine } from '../../src/machine-main.ts'
-import { packedInterpreters } from '../../src/machine/interpreters.ts'
+import { packedInterpreters } from '@retrap/linux-guest/machine/interpreters'
 import type { EndingSignal } from '../../src/machine/session/session-host.ts'
 import { plainOutput } from '../../src/print-lines.ts'
-import type { Machine, MachineOptions } from '../../src/machine/machine-contract.ts'
+import type { Machine, MachineOptions } from '@retrap/linux-guest/machine/machine-contract'
 import { besideBundle, type Finished, testOptions } from './processes.ts'
 
 export interface HereOptions {

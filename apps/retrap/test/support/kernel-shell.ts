@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { createPc, type Pc, type PcOptions } from '@retrap/machine'
-import { fetchLinux } from '../../src/guests/linux/debian.ts'
-import { buildInitramfs } from '../../src/guests/linux/initramfs.ts'
+import { fetchLinux } from '@retrap/linux-guest/linux/debian'
+import { buildInitramfs } from '@retrap/linux-guest/linux/initramfs'
 import { TEST_JIT } from './processes.ts'
 
 /** A PC on deterministic time with Debian's kernel, whose first process is a shell of busybox on the serial port. */

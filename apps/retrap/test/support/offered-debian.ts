@@ -2,7 +2,7 @@ import { createPc } from '@retrap/machine'
 import { noBrowser, type Page } from '@retrap/tooling/browser'
 import { debianMembers } from '@retrap/tooling/debian'
 import { madeOnce } from '@retrap/tooling/made-once'
-import type { CreateMachine } from '../../src/machine/machine-contract.ts'
+import type { CreateMachine } from '@retrap/linux-guest/machine/machine-contract'
 import { debianFilesIn, debianPackages } from '../../src/commands/web/debian-files.ts'
 import { makeDebianSystem, SYSTEMS_LIST, systemsList } from '../../src/commands/web/debian-system.ts'
 

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { writeCpio } from '../../src/guests/linux/cpio.ts'
+import { writeCpio } from '@retrap/linux-guest/linux/cpio'
 
 /**
  * The program, without a C library: there is none for the other processor. It has a process for each peer. Sources: Linux,

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { Apt } from '@retrap/debian'
 import { withLong } from '@retrap/tooling/long'
-import { fetchLinux } from '../../src/guests/linux/debian.ts'
+import { fetchLinux } from '@retrap/linux-guest/linux/debian'
 import { runProgram, runRetrap } from '../support/processes.ts'
 
 const hasApt = await Apt.isAvailable()

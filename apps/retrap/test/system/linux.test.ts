@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { Apt } from '@retrap/debian'
 import { withLong } from '@retrap/tooling/long'
-import { fetchLinux } from '../../src/guests/linux/debian.ts'
+import { fetchLinux } from '@retrap/linux-guest/linux/debian'
 import { runRetrap } from '../support/processes.ts'
 import { sha256 } from '../support/sha256.ts'
 

@@ -6,8 +6,8 @@ import { hostCpu } from '@retrap/tooling/host-cpu'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Apt } from '@retrap/debian'
-import { writeCpio } from '../../src/guests/linux/cpio.ts'
-import { fetchLinux } from '../../src/guests/linux/debian.ts'
+import { writeCpio } from '@retrap/linux-guest/linux/cpio'
+import { fetchLinux } from '@retrap/linux-guest/linux/debian'
 import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 240_000

@@ -5,7 +5,7 @@ import { Apt, fetchMembers } from '@retrap/debian'
 import { withLong } from '@retrap/tooling/long'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
-import { fetchLinux } from '../../src/guests/linux/debian.ts'
+import { fetchLinux } from '@retrap/linux-guest/linux/debian'
 import { runRetrap } from '../support/processes.ts'
 
 const test = sliceTests(6)

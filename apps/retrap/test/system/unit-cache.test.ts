@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { PackFile } from '../../src/machine/unit-cache/pack-file.ts'
+import { PackFile } from '@retrap/linux-guest/machine/unit-cache/pack-file'
 import { runHere } from '../support/in-process.ts'
 import { runProgram, SOURCE_START } from '../support/processes.ts'
 

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { Apt } from '@retrap/debian'
 import { withLong } from '@retrap/tooling/long'
-import { fetchLinux } from '../../src/guests/linux/debian.ts'
+import { fetchLinux } from '@retrap/linux-guest/linux/debian'
 import { runRetrap } from '../support/processes.ts'
 
 const hasApt = await Apt.isAvailable()

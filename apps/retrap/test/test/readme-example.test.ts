@@ -8,7 +8,7 @@ import { skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
 import { afterAll, expect } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
-import { buildInitramfs } from '../../src/guests/linux/initramfs.ts'
+import { buildInitramfs } from '@retrap/linux-guest/linux/initramfs'
 
 // Linux is booted.
 const test = sliceTests(8)

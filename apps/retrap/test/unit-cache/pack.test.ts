@@ -4,9 +4,14 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { decodeIndex, encodeIndex, PACK_ENTRY_BYTES, PACK_HEAD_BYTES } from '../../src/machine/unit-cache/pack.ts'
-import { bounded, PackFile, type PackedCode, writePack } from '../../src/machine/unit-cache/pack-file.ts'
-import { PackStore } from '../../src/machine/unit-cache/pack-store.ts'
+import {
+  decodeIndex,
+  encodeIndex,
+  PACK_ENTRY_BYTES,
+  PACK_HEAD_BYTES,
+} from '@retrap/linux-guest/machine/unit-cache/pack'
+import { bounded, PackFile, type PackedCode, writePack } from '@retrap/linux-guest/machine/unit-cache/pack-file'
+import { PackStore } from '@retrap/linux-guest/machine/unit-cache/pack-store'
 
 let folder: string
 let path: string

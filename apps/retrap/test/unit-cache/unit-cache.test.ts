@@ -3,7 +3,7 @@ import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { UnitCache } from '../../src/machine/unit-cache/unit-cache.ts'
+import { UnitCache } from '@retrap/linux-guest/machine/unit-cache/unit-cache'
 
 let root: string
 let folder: string

@@ -1,6 +1,6 @@
 /** Which systems the start page offers. */
 import { expect, test } from 'vitest'
-import { CliError } from '../../src/errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import { type MadeSystem, makeSystems } from '../../src/commands/web/debian-system.ts'
 
 const system = (title: string): MadeSystem => ({ system: { title, description: '', options: {} }, files: new Map() })

@@ -2,7 +2,7 @@
 import { crc32 } from 'node:zlib'
 import { Cluster, decodeFrame, RunLog, seedOfPlan, startAt, timeText } from '@retrap/cluster'
 import type { ClusterRun, RunMachine } from '@retrap/cluster'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import { ExitCode } from '../../exit-codes.ts'
 import { usage } from '../../options/values.ts'
 import { plainListed } from '../../print-lines.ts'

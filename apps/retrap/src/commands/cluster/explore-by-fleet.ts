@@ -1,7 +1,7 @@
 /** `retrap cluster explore --queue`: hands over to retrap-fleet, which knows queues and hosts. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { CliError, troubleWith } from '../../errors.ts'
+import { CliError, troubleWith } from '@retrap/linux-guest/errors'
 import { ENDING_SIGNALS } from '../../machine/session/session-host.ts'
 import { usage } from '../../options/values.ts'
 import { composeWords } from './compose/read-file.ts'

@@ -14,7 +14,7 @@ import {
   stateOf,
   timeText,
 } from '@retrap/cluster'
-import { troubleWith } from '../../errors.ts'
+import { troubleWith } from '@retrap/linux-guest/errors'
 import { plainListed } from '../../print-lines.ts'
 import { madeWith } from './made-with.ts'
 import { howOf, recordOnce, reportRuns } from './once.ts'

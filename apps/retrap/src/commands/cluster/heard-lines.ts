@@ -1,13 +1,13 @@
 /** A recorded machine is run again, and its programs' lines are heard. */
 import { type ClusterEvent, MOST_LINE } from '@retrap/cluster'
 import { describeDivergence } from '@retrap/machine/debug'
-import { CliError } from '../../errors.ts'
-import { EXEC_PORTS } from '../../guests/linux/exec-initramfs.ts'
-import type { Machine, MachineOptions, ReplayedRun } from '../../machine/machine-contract.ts'
+import { CliError } from '@retrap/linux-guest/errors'
+import { EXEC_PORTS } from '@retrap/linux-guest/linux/exec-initramfs'
+import type { Machine, MachineOptions, ReplayedRun } from '@retrap/linux-guest/machine/machine-contract'
 import { fileSource, machineInside } from '../../machine/recording/recorded-file.ts'
 import { replayRun } from '../../machine/recording/recorded-run.ts'
-import { CONTAINER_STREAMS } from '../../jobs/machine.ts'
-import { LinePort } from '../../jobs/ports.ts'
+import { CONTAINER_STREAMS } from '@retrap/linux-guest/jobs/machine'
+import { LinePort } from '@retrap/linux-guest/jobs/ports'
 import { ownPorts } from '../../jobs/own-guest.ts'
 
 export interface HeardLine extends Pick<ClusterEvent, 'kind' | 'text'> {

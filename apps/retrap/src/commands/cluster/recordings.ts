@@ -2,7 +2,7 @@
 import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ClusterRun, type RunRecording, writeClusterRun } from '@retrap/cluster'
-import { troubled, troubleWith } from '../../errors.ts'
+import { troubled, troubleWith } from '@retrap/linux-guest/errors'
 import type { RecordedHow } from '../../jobs/recordings.ts'
 import { fileSource } from '../../machine/recording/recorded-file.ts'
 

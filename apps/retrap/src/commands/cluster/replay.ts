@@ -21,7 +21,7 @@ import {
 } from '@retrap/cluster'
 import { parseGuestTime } from '@retrap/machine/debug'
 import { openRecording } from '@retrap/recording'
-import { CliError, troubleWith } from '../../errors.ts'
+import { CliError, troubleWith } from '@retrap/linux-guest/errors'
 import { fileSource } from '../../machine/recording/recorded-file.ts'
 import { usage } from '../../options/values.ts'
 import { plainListed } from '../../print-lines.ts'

@@ -9,7 +9,7 @@ import {
   readPlan,
   seedOfPlan,
 } from '@retrap/cluster'
-import { attempt, CliError } from '../../errors.ts'
+import { attempt, CliError } from '@retrap/linux-guest/errors'
 import { ENDING_SIGNALS } from '../../machine/session/session-host.ts'
 import { type ComposeFlags, composeWords, readClusterFile } from './compose/read-file.ts'
 import { madeWith } from './made-with.ts'

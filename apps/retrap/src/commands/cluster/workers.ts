@@ -16,7 +16,7 @@ import {
   serveGuests,
   serveLane,
 } from '@retrap/cluster'
-import { CliError, type CliErrorCode } from '../../errors.ts'
+import { CliError, type CliErrorCode } from '@retrap/linux-guest/errors'
 import { type GuestsHost, type HostParts, LinuxHost } from './host.ts'
 import type { RecordedHow } from '../../jobs/recordings.ts'
 

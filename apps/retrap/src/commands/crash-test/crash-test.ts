@@ -21,10 +21,10 @@ import {
   type WorkRun,
 } from '@retrap/cluster'
 import type { PullPolicy } from '@retrap/oci/node'
-import { attempt, CliError } from '../../errors.ts'
+import { attempt, CliError } from '@retrap/linux-guest/errors'
 import { ExitCode } from '../../exit-codes.ts'
 import { ext4Owners } from '../../guests/linux/ext4-blocks.ts'
-import { splitImage } from '../../jobs/root.ts'
+import { splitImage } from '@retrap/linux-guest/jobs/root'
 import { readVariable } from '../../options/container-options.ts'
 import { plainListed } from '../../print-lines.ts'
 import { madeWith } from '../cluster/made-with.ts'

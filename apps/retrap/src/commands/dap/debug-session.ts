@@ -12,7 +12,8 @@ import {
   TerminatedEvent,
 } from '@vscode/debugadapter'
 import type { DebugProtocol } from '@vscode/debugprotocol'
-import { CliError, explainError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
+import { explainError } from '../../errors.ts'
 import { usage } from '../../options/values.ts'
 import { Breakpoints, type Place } from './breakpoints.ts'
 import { FrameReader } from './frames.ts'

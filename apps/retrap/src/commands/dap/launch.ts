@@ -1,4 +1,4 @@
-import { recordingIn } from '../../host/files/files.ts'
+import { recordingIn } from '@retrap/linux-guest/host/files'
 import { usage } from '../../options/values.ts'
 
 /** The arguments of `launch` and `attach`. */

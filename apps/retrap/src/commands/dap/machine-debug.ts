@@ -8,7 +8,7 @@ import {
 } from '@retrap/gdb'
 import { linuxCommands, type LinuxMemory, LinuxNames } from '@retrap/symbols'
 import type { SessionDebugger, SessionOutput } from '../../machine/session/session-host.ts'
-import type { Machine, MachineRunner } from '../../machine/machine-contract.ts'
+import type { Machine, MachineRunner } from '@retrap/linux-guest/machine/machine-contract'
 import { usage } from '../../options/values.ts'
 
 /** An instruction in the answer of `who-wrote`. */

@@ -13,7 +13,7 @@ import {
   SymbolsError,
   SymbolTable,
 } from '@retrap/symbols'
-import { CliError, troubled } from '../../errors.ts'
+import { CliError, troubled } from '@retrap/linux-guest/errors'
 import { readAt } from '../../machine/recording/recorded-file.ts'
 
 /** The first byte of Linux's code has this name. */

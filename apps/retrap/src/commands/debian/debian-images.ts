@@ -1,9 +1,9 @@
-import { readBytes } from '../../host/files/files.ts'
+import { readBytes } from '@retrap/linux-guest/host/files'
 import { fetchShown } from '../../host/files/fetch-progress.ts'
 import type { InputPolicy } from '../../machine/session/serial-input.ts'
 import type { NetworkFlags } from '../../machine/network/networks.ts'
 import type { ShareFlags } from '../../machine/share/share-options.ts'
-import type { MachineImages } from '../../machine/machine-contract.ts'
+import type { MachineImages } from '@retrap/linux-guest/machine/machine-contract'
 import type { SessionSettings } from '../../machine/session/session-settings.ts'
 import {
   fetchInstaller,
@@ -11,9 +11,9 @@ import {
   type DebianOptions,
   type InstallerArchitecture,
   type LinuxArchitecture,
-} from '../../guests/linux/debian.ts'
-import { fetchLinuxWithDrivers, type LinuxWithDrivers } from '../../guests/linux/debian-drivers.ts'
-import { buildInitramfs, SHELL_PROMPT } from '../../guests/linux/initramfs.ts'
+} from '@retrap/linux-guest/linux/debian'
+import { fetchLinuxWithDrivers, type LinuxWithDrivers } from '@retrap/linux-guest/linux/debian-drivers'
+import { buildInitramfs, SHELL_PROMPT } from '@retrap/linux-guest/linux/initramfs'
 
 /** The kernel that boots by default. */
 export const DEBIAN_KERNEL = 'linux-image-cloud-amd64'

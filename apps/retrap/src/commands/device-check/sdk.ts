@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
-import { attempt, CliError, troubled } from '../../errors.ts'
+import { attempt, CliError, troubled } from '@retrap/linux-guest/errors'
 import { didYouMean, usage } from '../../options/values.ts'
 import { type ListingOutput, printLines } from '../../print-lines.ts'
 

@@ -1,7 +1,7 @@
 /** Lists the code of a file. It knows nothing of the command line. */
 import { concatenate, isElf } from '@retrap/basics'
-import { CliError } from '../../errors.ts'
-import { readInput } from '../../host/files/files.ts'
+import { CliError } from '@retrap/linux-guest/errors'
+import { readInput } from '@retrap/linux-guest/host/files'
 import { type ListingOutput, plainListed, printText } from '../../print-lines.ts'
 import { usage } from '../../options/values.ts'
 import type { listArmSection } from './arm-listing.ts'

@@ -1,5 +1,5 @@
 /** Code and exported names of PE files (Windows, UEFI). Source: Microsoft, "PE Format". */
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import type { NamedPlace } from '@retrap/symbols'
 import { FileReader, type Program, type Section } from '../../machine/programs/program.ts'
 

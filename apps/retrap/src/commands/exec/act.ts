@@ -1,4 +1,5 @@
 /** The command line of `retrap exec`, carried out: in its own process, or in one that stays. */
+import { shownPull } from '../../host/files/shown-pull.ts'
 import { realpathSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type ReleaseName, USUAL_RELEASE } from '@retrap/debian'
@@ -6,13 +7,13 @@ import { explainError } from '../../errors.ts'
 import { packageVersion } from '../../package-version.ts'
 import { plainListed } from '../../print-lines.ts'
 import { usage } from '../../options/values.ts'
-import { ExecError } from '../../jobs/errors.ts'
-import type { SharedFolder } from '../../jobs/job.ts'
+import { ExecError } from '@retrap/linux-guest/jobs/errors'
+import type { SharedFolder } from '@retrap/linux-guest/jobs/job'
 import { readVariable, readVariables } from '../../options/container-options.ts'
-import { HOST_PATHS, openFolderRoot, openHostRoot } from '../../jobs/host-root.ts'
-import { isWithin, type ShownHost, shownHost } from '../../jobs/visible-folder.ts'
-import { USUAL_PATH } from '../../jobs/program.ts'
-import type { ExecRoot } from '../../jobs/root.ts'
+import { HOST_PATHS, openFolderRoot, openHostRoot } from '@retrap/linux-guest/jobs/host-root'
+import { isWithin, type ShownHost, shownHost } from '@retrap/linux-guest/jobs/visible-folder'
+import { USUAL_PATH } from '@retrap/linux-guest/jobs/program'
+import type { ExecRoot } from '@retrap/linux-guest/jobs/root'
 import { ARCHITECTURES, type ExecCall, type ExecFlags, OURS } from './flags.ts'
 import { type ExecHost, type ExecRequest, type MakeGuest, runExec } from './run.ts'
 
@@ -120,9 +121,9 @@ async function usualRelease(arch: 'amd64' | 'arm64', cpu: string | undefined): P
 
 /** Image readers are loaded on demand, as most runs need no images. A pull has as much time as the program. */
 async function openImage(image: string, architecture: string, { pull, timeout }: ExecFlags): Promise<ExecRoot> {
-  const { openImageRoot } = await import('../../jobs/root.ts')
+  const { openImageRoot } = await import('@retrap/linux-guest/jobs/root')
   const signal = timeout === undefined ? undefined : AbortSignal.timeout(Math.min(timeout, 2 ** 31 - 1))
-  return openImageRoot(image, architecture, { policy: pull, signal }).catch((error: unknown) => {
+  return openImageRoot(image, architecture, { policy: pull, signal, shown: shownPull }).catch((error: unknown) => {
     if (signal?.aborted !== true) throw error
     throw new ExecError(124, `${image} was not pulled in ${timeout! / 1000} s (--timeout)`)
   })

@@ -3,9 +3,9 @@ import { randomInt } from 'node:crypto'
 import { rename, rm } from 'node:fs/promises'
 import { type PcRecorder, stateOnClock } from '@retrap/machine'
 import type { ArmRecorder } from '@retrap/machine/arm'
-import { troubled, troubleWith } from '../../errors.ts'
+import { troubled, troubleWith } from '@retrap/linux-guest/errors'
 import { RecordingFile } from '../../jobs/recordings.ts'
-import type { Machine, MachineOptions, MachineSnapshotSource } from '../../machine/machine-contract.ts'
+import type { Machine, MachineOptions, MachineSnapshotSource } from '@retrap/linux-guest/machine/machine-contract'
 import { recordBundled } from '../../machine/recording/recorded-run.ts'
 
 /** A recording that is written while a machine runs. The file gets its final name when complete. */

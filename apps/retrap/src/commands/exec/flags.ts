@@ -1,7 +1,7 @@
 /** Options and words of a command line of `retrap exec`. */
 import type { PullPolicy } from '@retrap/oci/node'
 import type { NamedKernel } from '../../guests/linux/kernel-names.ts'
-import type { SharedFolder } from '../../jobs/job.ts'
+import type { SharedFolder } from '@retrap/linux-guest/jobs/job'
 import type { EmptyFolder } from '../../options/container-options.ts'
 
 /** The architectures, by Debian's names. */

@@ -1,9 +1,9 @@
 /** A program of `retrap exec` on several kernels, one after another. */
 import { Readable, Transform, type Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import { kernelFileName, type NamedKernel } from '../../guests/linux/kernel-names.ts'
-import { ExecError } from '../../jobs/errors.ts'
+import { ExecError } from '@retrap/linux-guest/jobs/errors'
 import { printLines } from '../../print-lines.ts'
 import { usage } from '../../options/values.ts'
 import { act } from './act.ts'

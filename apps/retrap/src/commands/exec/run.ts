@@ -7,14 +7,14 @@ import type { Readable, Writable } from 'node:stream'
 import { plainLine } from '@retrap/basics'
 import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
 import { MemoryShare } from '@retrap/virtio/p9'
-import type { CreateDevices } from '../../machine/devices/devices.ts'
+import type { CreateDevices } from '@retrap/linux-guest/machine/machine-contract'
 import { ENDING_SIGNALS, type EndingSignal } from '../../machine/session/session-host.ts'
-import { EXEC_TIME } from '../../guests/linux/exec-initramfs.ts'
-import { LocalShare } from '../../machine/share/local-share.ts'
-import { ENDS, ExecError, explain, NOT_MOUNTED } from '../../jobs/errors.ts'
+import { EXEC_TIME } from '@retrap/linux-guest/linux/exec-initramfs'
+import { LocalShare } from '@retrap/linux-guest/machine/share/local-share'
+import { ENDS, ExecError, explain, NOT_MOUNTED } from '@retrap/linux-guest/jobs/errors'
 import type { FailureRecording } from './failure-recording.ts'
 import type { EmptyFolder } from '../../options/container-options.ts'
-import { ExecGuest, type ExecOutside, type GuestStreams, unused } from '../../jobs/guest.ts'
+import { ExecGuest, type ExecOutside, type GuestStreams, unused } from '@retrap/linux-guest/jobs/guest'
 import {
   encodeJob,
   encodeSignal,
@@ -23,18 +23,18 @@ import {
   type Job,
   type SharedFolder,
   type TerminalSize,
-} from '../../jobs/job.ts'
-import { dropMachine } from '../../jobs/kept.ts'
-import { guestMounts, guestShares, keepKind, pathOfKept } from '../../jobs/kept-machine.ts'
-import { lackOf, type RefusedInstruction } from '../../jobs/lacks.ts'
+} from '@retrap/linux-guest/jobs/job'
+import { dropMachine } from '@retrap/linux-guest/jobs/kept'
+import { guestMounts, guestShares, keepKind, pathOfKept } from '@retrap/linux-guest/jobs/kept-machine'
+import { lackOf, type RefusedInstruction } from '@retrap/linux-guest/jobs/lacks'
 import { HeldOutput } from './held-output.ts'
-import { GuestFiles } from '../../jobs/lookup.ts'
-import { type ExecKind, folderName, growCommands, keptKind, runBytes } from '../../jobs/machine.ts'
-import { bothWays, SentPort, TakenPort } from '../../jobs/ports.ts'
-import { type Program, readProgram, type WantedProgram } from '../../jobs/program.ts'
-import { openModules } from '../../jobs/module-share.ts'
-import type { ExecRoot } from '../../jobs/root.ts'
-import { isWithin } from '../../jobs/visible-folder.ts'
+import { GuestFiles } from '@retrap/linux-guest/jobs/lookup'
+import { type ExecKind, folderName, growCommands, keptKind, runBytes } from '@retrap/linux-guest/jobs/machine'
+import { bothWays, SentPort, TakenPort } from '@retrap/linux-guest/jobs/ports'
+import { type Program, readProgram, type WantedProgram } from '@retrap/linux-guest/jobs/program'
+import { openModules } from '@retrap/linux-guest/jobs/module-share'
+import type { ExecRoot } from '@retrap/linux-guest/jobs/root'
+import { isWithin } from '@retrap/linux-guest/jobs/visible-folder'
 
 /** A program to run in a guest, and how to run it. */
 export interface ExecRequest extends WantedProgram {

@@ -1,5 +1,5 @@
 import { FileStorage, type ImageFormat, openImage, openQcow2 } from '@retrap/block/node'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import { sourceOptions, type OnProgress, type Print, naming } from '../../machine/drives/formats.ts'
 import { chainOf } from '../../machine/drives/layers.ts'
 

@@ -1,9 +1,9 @@
 /** `retrap kernels`. */
 import { type Command, Option } from 'commander'
 import { pinnedVersion, RELEASES } from '@retrap/debian'
-import { fetchFullLinux, keptKernel } from '../../guests/linux/debian-drivers.ts'
+import { fetchFullLinux, keptKernel } from '@retrap/linux-guest/linux/debian-drivers'
 import { DEBIAN_KERNELS, parseKernel } from '../../guests/linux/kernel-names.ts'
-import { fetchLines } from '../../host/files/fetch-lines.ts'
+import { fetchLines } from '@retrap/linux-guest/host/fetch-lines'
 import { type ListingOutput, printLines } from '../../print-lines.ts'
 import type { SessionOutput } from '../../machine/session/session-host.ts'
 import { usage } from '../../options/values.ts'

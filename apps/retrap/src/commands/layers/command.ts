@@ -16,7 +16,7 @@ export function addLayers(program: Command, stdout: ListingOutput): void {
     .action(async ({ prune = false }: { readonly prune?: boolean }) => {
       // Readers of images are loaded on demand.
       const [{ cacheDirectory }, { prunePulledImages, pulledImages }, { pinnedName, pulledFolder }] = await Promise.all(
-        [import('@retrap/debian'), import('@retrap/oci/node'), import('../../jobs/root.ts')],
+        [import('@retrap/debian'), import('@retrap/oci/node'), import('@retrap/linux-guest/jobs/root')],
       )
       const more = ['oci-layers', 'saved-images'].map((name) => join(cacheDirectory(), name))
       const freed = prune ? await prunePulledImages(pulledFolder(), more) : undefined

@@ -13,7 +13,7 @@ import {
 } from '@retrap/machine'
 import type { ArmMachine, ArmMachineOptions, ArmRecorder } from '@retrap/machine/arm'
 import { Hub } from '@retrap/network'
-import { loadInterpreters } from '../../machine/interpreters.ts'
+import { loadInterpreters } from '@retrap/linux-guest/machine/interpreters'
 import type { AgentPort } from './agent-link.ts'
 
 /** The options of a machine, by its kind. */

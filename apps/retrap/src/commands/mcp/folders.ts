@@ -1,6 +1,6 @@
 import { realpath, stat } from 'node:fs/promises'
 import { isAbsolute, join, resolve, sep } from 'node:path'
-import { CliError, troubled } from '../../errors.ts'
+import { CliError, troubled } from '@retrap/linux-guest/errors'
 import { ToolError } from './tool-error.ts'
 
 /** Folders of the host whose files machines may read. Files outside are never opened. */

@@ -1,6 +1,6 @@
 /** `retrap p2m`. */
 import { type Command, Option } from 'commander'
-import type { CreateMachine, Machine, MachineImages } from '../../machine/machine-contract.ts'
+import type { CreateMachine, Machine, MachineImages } from '@retrap/linux-guest/machine/machine-contract'
 import { type ListingOutput, printLines } from '../../print-lines.ts'
 import { each, parseAddress, parseMemory, parseModule, parseSeconds, usage } from '../../options/values.ts'
 import type { ImageFlags } from '../../flags/images.ts'

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { SessionHost } from '../../machine/session/session-host.ts'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import { usage } from '../../options/values.ts'
 import { translateLine } from './translate.ts'
 

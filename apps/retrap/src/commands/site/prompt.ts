@@ -1,6 +1,6 @@
 /** Runs a machine until its guest shows a prompt. */
-import { CliError } from '../../errors.ts'
-import { WHERE_IS_THE_CURSOR } from '../../guests/linux/initramfs.ts'
+import { CliError } from '@retrap/linux-guest/errors'
+import { WHERE_IS_THE_CURSOR } from '@retrap/linux-guest/linux/initramfs'
 import type { EndingSignal, SessionHost, SessionInput, SessionOutput } from '../../machine/session/session-host.ts'
 
 /** Runs a retrap command line in another process. */

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { printable } from '@retrap/test'
-import { troubled } from '../../errors.ts'
+import { troubled } from '@retrap/linux-guest/errors'
 
 /** The result of a test. */
 export interface TestOutcome {

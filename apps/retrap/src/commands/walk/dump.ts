@@ -1,7 +1,7 @@
 /** Memory dumps as guest-physical memory: plain memory, ELF core files, LiME. */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import type { TableReader } from '@retrap/paging'
-import { attempt, CliError, troubleWith } from '../../errors.ts'
+import { attempt, CliError, troubleWith } from '@retrap/linux-guest/errors'
 import { type DumpRange, type DumpedCpu, isElfCore, readElfCore } from './elf-core.ts'
 
 const CHUNK = 4096

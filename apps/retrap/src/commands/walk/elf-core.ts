@@ -4,7 +4,7 @@
  * Source: System V ABI, "Program Header". The notes' layout is that of dumps which QEMU has written.
  */
 import { elfHeader, elfNotes, elfSegment, elfSizes, PT_LOAD, PT_NOTE } from '@retrap/basics'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 
 /** A run of guest-physical memory that a file holds. */
 export interface DumpRange {

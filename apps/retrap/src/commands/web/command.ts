@@ -1,13 +1,13 @@
 /** `retrap web`. */
 import { spawn } from 'node:child_process'
 import type { Command } from 'commander'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import type { SessionHost } from '../../machine/session/session-host.ts'
 import { type ListingOutput, printText } from '../../print-lines.ts'
 import { usage } from '../../options/values.ts'
 import { fetchShown } from '../../host/files/fetch-progress.ts'
 import { fetchDebianFiles } from './debian-files.ts'
-import type { LinuxArchitecture } from '../../guests/linux/debian.ts'
+import type { LinuxArchitecture } from '@retrap/linux-guest/linux/debian'
 import {
   listSystem,
   type MadeSystem,

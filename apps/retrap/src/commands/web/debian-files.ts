@@ -6,8 +6,8 @@ import {
   type FetchDistributedOptions,
   fetchDistributed,
 } from '@retrap/debian'
-import { type LinuxArchitecture, unavailable } from '../../guests/linux/debian.ts'
-import { linuxIn, type LinuxWithDrivers } from '../../guests/linux/debian-drivers.ts'
+import { type LinuxArchitecture, unavailable } from '@retrap/linux-guest/linux/debian'
+import { linuxIn, type LinuxWithDrivers } from '@retrap/linux-guest/linux/debian-drivers'
 import { LICENCE_TEXTS } from './packages.ts'
 
 /** Drivers of the disk, of its file system unless built in, and of the network card. */

@@ -1,18 +1,18 @@
 import { MemoryStorage, RawImage } from '@retrap/block'
 import { touchedPages } from '@retrap/hvm'
 import { writeSnapshot } from '@retrap/snapshot'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import type {
   CreateMachine,
   Machine,
   MachineOptions,
   MachineSnapshot,
   MachineSnapshotSource,
-} from '../../machine/machine-contract.ts'
-import { readBytes } from '../../host/files/files.ts'
-import type { LinuxArchitecture } from '../../guests/linux/debian.ts'
+} from '@retrap/linux-guest/machine/machine-contract'
+import { readBytes } from '@retrap/linux-guest/host/files'
+import type { LinuxArchitecture } from '@retrap/linux-guest/linux/debian'
 import { writeExt2 } from '../../guests/linux/ext2.ts'
-import { buildInitramfs, SHELL_PROMPT, WHERE_IS_THE_CURSOR } from '../../guests/linux/initramfs.ts'
+import { buildInitramfs, SHELL_PROMPT, WHERE_IS_THE_CURSOR } from '@retrap/linux-guest/linux/initramfs'
 import { Hub } from '@retrap/network'
 import type { DebianFiles, FetchedDebian } from './debian-files.ts'
 import { listPackage, type SitePart } from './packages.ts'

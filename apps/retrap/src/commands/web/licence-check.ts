@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import { type ListedFile, type ListedPackage, type ListedSource, PACKAGES_LIST } from './packages.ts'
 
 /** Folders of a site whose files, but for lists, are from Debian. */

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { DistributedMembers, DistributedPackage } from '@retrap/debian'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import type { SiteFile } from './server.ts'
 
 /** A file of the site, for the About page's list. */

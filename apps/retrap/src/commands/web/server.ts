@@ -8,7 +8,7 @@ import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import send from 'send'
 import { namesServer, plainLine } from '@retrap/basics'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 
 /**
  * The headers of all answers, beside {@link policyOf}. The first two give the page shared memory and an exact clock.

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { chmod, cp, mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve } from 'node:path'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import { checkLicences } from './licence-check.ts'
 import type { MoreFiles } from './server.ts'
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { Command } from 'commander'
-import { attempt, CliError } from '../../errors.ts'
+import { attempt, CliError } from '@retrap/linux-guest/errors'
 import { didYouMean, splitPairs, usage } from '../../options/values.ts'
 import { type Shape, type TableOption, tableOptions } from '../../options/option-table.ts'
 

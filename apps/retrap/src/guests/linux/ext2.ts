@@ -4,7 +4,7 @@
  * Source: Linux, Documentation/filesystems/ext2.rst, and Documentation/filesystems/ext4 ("Super Block", "Block Group
  * Descriptors", "Index Nodes", "Directory Entries").
  */
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 
 export const BLOCK_BYTES = 4096
 export const INODE_BYTES = 256

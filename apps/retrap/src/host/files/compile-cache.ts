@@ -1,7 +1,7 @@
 import module from 'node:module'
 import { join, resolve } from 'node:path'
 import { cacheDirectory } from '@retrap/debian'
-import { makeFolder } from './files.ts'
+import { makeFolder } from '@retrap/linux-guest/host/files'
 
 /**
  * Has Node keep its compiled code of this program, in `compiled` of the cache folder: later starts take less time. Node's

@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { progress } from '@clack/prompts'
 import { DebianError, fetchMembers, type OnProgress } from '@retrap/debian'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import { plainOutput } from '../../print-lines.ts'
-import { fetchLines } from './fetch-lines.ts'
-import { readBytes } from './files.ts'
+import { fetchLines } from '@retrap/linux-guest/host/fetch-lines'
+import { readBytes } from '@retrap/linux-guest/host/files'
 
 /** Shows the progress of a fetch; call `stop` when the fetch ends or fails. */
 export interface FetchProgress {

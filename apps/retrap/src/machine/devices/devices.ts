@@ -1,9 +1,10 @@
+import type { CreateDevices } from '@retrap/linux-guest/machine/machine-contract'
 import type { DeviceContext, DeviceModel } from '@retrap/device'
 import { DebugConsole, DebugExit, Edu, I6300Esb, PciTestDevice, PvPanic } from '@retrap/devices'
 import { Command, CommanderError } from 'commander'
 import { openSync, writeSync } from 'node:fs'
 import type { StartDeviceServer } from '@retrap/machine'
-import { attempt } from '../../errors.ts'
+import { attempt } from '@retrap/linux-guest/errors'
 import { namesProgram, prepareProgram, PROGRAM_PROPERTIES } from './device-programs.ts'
 import { isModuleBehindPort, MODULE_PROPERTIES, moduleTypesLine, namesModule, prepareModule } from './device-modules.ts'
 import type { SessionOutput } from '../session/session-host.ts'
@@ -113,20 +114,6 @@ const KINDS: Readonly<Record<string, DeviceKind>> = {
     },
   },
 }
-
-/** The devices of one machine, besides its board's. */
-export interface MachineDevices {
-  readonly models: readonly DeviceModel[]
-  /** Start the devices in other threads or processes. */
-  readonly servers: readonly StartDeviceServer[]
-}
-
-/**
- * Makes a new set of the requested devices; a device belongs to one machine.
- *
- * @param leftMs - time left of the run
- */
-export type CreateDevices = (leftMs: number) => Promise<MachineDevices>
 
 /**
  * Checks `--device` arguments and opens the files that they name.

@@ -2,7 +2,7 @@
 import { defined } from '@retrap/basics'
 import { readFileSync } from 'node:fs'
 import type * as Nats from '@nats-io/transport-node'
-import { attempt, CliError } from '../../errors.ts'
+import { attempt, CliError } from '@retrap/linux-guest/errors'
 import { usage } from '../../options/values.ts'
 
 /** The address of a NATS server, the name to ask it for, and this end's credentials. */

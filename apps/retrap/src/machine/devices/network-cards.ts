@@ -2,7 +2,7 @@ import type { PacketBackend } from '@retrap/device'
 import type { MachineNetworkCard, MachinePciPlace } from '@retrap/machine'
 import { type Properties, type DeviceArgument, usage } from '../../options/values.ts'
 import { readDebianFile } from '../../host/files/fetch-progress.ts'
-import { readInput } from '../../host/files/files.ts'
+import { readInput } from '@retrap/linux-guest/host/files'
 
 /** Properties that all network cards have, for `--help`. */
 export const CARD_PROPERTIES = {

@@ -4,7 +4,7 @@ import type { AudioBackend, AudioFormat } from '@retrap/device'
 import { checkedProperties, placeOf } from './pci-devices.ts'
 import type { OptionRow } from '../../options/option-table.ts'
 import { type DeviceArgument, usage } from '../../options/values.ts'
-import { attempt } from '../../errors.ts'
+import { attempt } from '@retrap/linux-guest/errors'
 
 /** The values of the options below. */
 export interface SoundFlags {

@@ -1,7 +1,7 @@
 import { defined } from '@retrap/basics'
 import { Keyboard, Mouse, type KeyboardLayoutName, type Screen, VncServer, DisplayError } from '@retrap/display'
 import { listenVnc, type VncListener, zlibCompressor } from '@retrap/display/node'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import type { SessionOutput } from '../session/session-host.ts'
 import { parseWhole, readPairs, splitPairs, usage } from '../../options/values.ts'
 

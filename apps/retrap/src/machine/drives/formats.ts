@@ -2,7 +2,7 @@ import { KIB } from '@retrap/basics'
 import type { Qcow2CreateOptions } from '@retrap/block'
 import { type ImageFormat, type OpenImageOptions, probeFormat, shownName } from '@retrap/block/node'
 import { BlockError } from '@retrap/device'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import { isNamedQcow2 } from './image-file.ts'
 import { didYouMean, splitPairs, usage } from '../../options/values.ts'
 

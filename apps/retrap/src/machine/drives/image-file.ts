@@ -2,7 +2,7 @@ import { open, stat, type FileHandle } from 'node:fs/promises'
 import { ImageError } from '@retrap/block'
 import { isUrl, openStorage, shownName } from '@retrap/block/node'
 import { BlockError } from '@retrap/device'
-import { CliError, troubleWith } from '../../errors.ts'
+import { CliError, troubleWith } from '@retrap/linux-guest/errors'
 
 /** The facts about an image file before it is opened. */
 export interface ImageFile {

@@ -10,7 +10,7 @@ import {
   resolveBacking,
   shownName,
 } from '@retrap/block/node'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import { sourceOptions } from './formats.ts'
 
 /** One file in the backing chain of an image. */

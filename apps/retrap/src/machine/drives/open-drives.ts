@@ -8,7 +8,7 @@ import {
   type MachineFlash,
   type MachineRemovableDrive,
 } from '@retrap/machine'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import type { DriveArgument } from './drives.ts'
 import { openDrive, type OpenFile, placeOf } from './open-drive.ts'
 import { usage } from '../../options/values.ts'

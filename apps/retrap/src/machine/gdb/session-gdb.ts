@@ -2,9 +2,9 @@ import { defined } from '@retrap/basics'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { GdbSession, type GdbTarget } from '@retrap/gdb'
 import { linuxCommands, LinuxNames } from '@retrap/symbols'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import type { SessionDebugger, SessionOutput } from '../session/session-host.ts'
-import type { Machine, MachineRunner } from '../machine-contract.ts'
+import type { Machine, MachineRunner } from '@retrap/linux-guest/machine/machine-contract'
 import { usage, didYouMean, parseWhole, splitPairs } from '../../options/values.ts'
 
 /** The address for gdb, from `--gdb`. */

@@ -4,7 +4,7 @@ import { chmodSync, lstatSync, rmSync, readFileSync } from 'node:fs'
 import { createConnection, createServer, type ListenOptions, type Server, type Socket } from 'node:net'
 import { type Channel, receiveMigration } from '@retrap/migration'
 import type { PcSnapshot } from '@retrap/machine'
-import { attempt, CliError, troubled } from '../../errors.ts'
+import { attempt, CliError, troubled } from '@retrap/linux-guest/errors'
 import type { SessionOutput } from '../session/session-host.ts'
 import { usage } from '../../options/values.ts'
 

@@ -1,5 +1,5 @@
 /** `info pci`: the PCI functions of a machine, in the form of QEMU's monitor. */
-import type { PciSource } from '../machine-contract.ts'
+import type { PciSource } from '@retrap/linux-guest/machine/machine-contract'
 
 const FUNCTIONS = 0x1_0000
 

@@ -1,9 +1,9 @@
 /** Commands about the run, its registers, keys and picture: for the monitor, and for QMP. */
 import { writeFile } from 'node:fs/promises'
 import type { KeyName } from '@retrap/display'
-import { CliError, troubled } from '../../errors.ts'
-import { checkTarget } from '../../host/files/files.ts'
-import type { Machine } from '../machine-contract.ts'
+import { CliError, troubled } from '@retrap/linux-guest/errors'
+import { checkTarget } from '@retrap/linux-guest/host/files'
+import type { Machine } from '@retrap/linux-guest/machine/machine-contract'
 import { usage } from '../../options/values.ts'
 import { packageVersion } from '../../package-version.ts'
 import type { RunControl } from '../../host/run-control.ts'

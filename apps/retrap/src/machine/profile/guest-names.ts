@@ -1,7 +1,7 @@
 /** Names of a guest kernel's functions, from its file or its memory. */
 import { isElf } from '@retrap/basics'
 import { type LinuxMemory, linuxSymbols, type NamedPlace, sized, SymbolTable } from '@retrap/symbols'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import { readElf } from '../programs/elf.ts'
 
 /** Kernels are above: x86's of 32 bits begin here. */

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import type { GuestSample, SampledMemory } from '@retrap/machine'
 import type { LinuxMemory } from '@retrap/symbols'
-import { attempt } from '../../errors.ts'
+import { attempt } from '@retrap/linux-guest/errors'
 import { CpuProfileBuilder, IDLE } from './cpu-profile.ts'
 import { elfNames, functionAt, linuxNames, type Names } from './guest-names.ts'
 import { type MappedProgram, type Process, programAt, Processes } from './processes.ts'

@@ -14,8 +14,8 @@ import {
   SymbolsError,
   SymbolTable,
 } from '@retrap/symbols'
-import { CliError } from '../../errors.ts'
-import { readInput } from '../../host/files/files.ts'
+import { CliError } from '@retrap/linux-guest/errors'
+import { readInput } from '@retrap/linux-guest/host/files'
 
 /** The known functions of a program. */
 export interface ProgramNames {

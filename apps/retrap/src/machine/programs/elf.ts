@@ -4,7 +4,7 @@
  */
 import { elfSegment, elfSizes, PT_LOAD } from '@retrap/basics'
 import { type ElfSection, type ElfSymbol, type ElfTables, elfTables, isElfMark, SymbolsError } from '@retrap/symbols'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import { importedSymbols, isImportTable } from './elf-imports.ts'
 import { type Architecture, FileReader, type Mark, type Mode, type Program, type Section } from './program.ts'
 

@@ -1,6 +1,6 @@
 /** The content of a file with machine code, in any format. */
 import { type NamedPlace, NameReader } from '@retrap/symbols'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 
 export type Mode = 16 | 32 | 64
 

@@ -1,10 +1,10 @@
 import { plainLine } from '@retrap/basics'
 import type { PcOptions } from '@retrap/machine'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import type { SessionHost } from '../session/session-host.ts'
-import type { MachineOptions, PcMachineOptions } from '../machine-contract.ts'
+import type { MachineOptions, PcMachineOptions } from '@retrap/linux-guest/machine/machine-contract'
 import { type MachineInside, machineInside, readRecordedRun } from './recorded-file.ts'
-import { EXEC_PORTS } from '../../guests/linux/exec-initramfs.ts'
+import { EXEC_PORTS } from '@retrap/linux-guest/linux/exec-initramfs'
 
 type Device = NonNullable<PcOptions['virtio']>[number]
 type Port = Extract<Device, { readonly kind: 'console' }>['ports'][number]

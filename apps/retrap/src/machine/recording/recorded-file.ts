@@ -14,10 +14,10 @@ import {
 } from '@retrap/machine'
 import { openRecording, RecordingError } from '@retrap/recording'
 import { readSnapshot } from '@retrap/snapshot'
-import { attempt, CliError, troubled } from '../../errors.ts'
-import { pathOf, readBytes } from '../../host/files/files.ts'
-import type { MachineOptions } from '../machine-contract.ts'
-import type { SavedRun } from '../snapshots/snapshot-file.ts'
+import { attempt, CliError, troubled } from '@retrap/linux-guest/errors'
+import { pathOf, readBytes } from '@retrap/linux-guest/host/files'
+import type { MachineOptions } from '@retrap/linux-guest/machine/machine-contract'
+import type { SavedRun } from '@retrap/linux-guest/machine/snapshots/snapshot-file'
 
 /** Opens a recording to read or to write it. @throws CliError `ERR_INPUT` */
 export const opened = (path: string, flags: 'r' | 'w'): Promise<FileHandle> =>

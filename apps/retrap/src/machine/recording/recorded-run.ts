@@ -13,10 +13,16 @@ import {
 } from '@retrap/machine'
 import type { ArmRecorder } from '@retrap/machine/arm'
 import { StoppableRun } from '@retrap/migration'
-import { loadArm } from '../arm-machine.ts'
-import { loadInterpreters } from '../interpreters.ts'
-import type { Machine, MachineOptions, MachineRunner, PcMachineOptions, ReplayedRun } from '../machine-contract.ts'
-import type { SavedRun } from '../snapshots/snapshot-file.ts'
+import { loadArm } from '@retrap/linux-guest/machine/arm-machine'
+import { loadInterpreters } from '@retrap/linux-guest/machine/interpreters'
+import type {
+  Machine,
+  MachineOptions,
+  MachineRunner,
+  PcMachineOptions,
+  ReplayedRun,
+} from '@retrap/linux-guest/machine/machine-contract'
+import type { SavedRun } from '@retrap/linux-guest/machine/snapshots/snapshot-file'
 
 export type SessionRecorder = Pick<PcRecorder | ArmRecorder, 'gdbTarget'> & { readonly machine: Machine }
 

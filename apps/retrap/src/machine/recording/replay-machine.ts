@@ -2,8 +2,8 @@ import type { GdbTarget } from '@retrap/gdb'
 import type { MachineExit, PcGdbOptions, ReplayExit, ReplayPlace } from '@retrap/machine'
 import { answerWhoWrote, describeDivergence } from '@retrap/machine/debug'
 import { LinuxNames } from '@retrap/symbols'
-import { CliError } from '../../errors.ts'
-import type { Machine, MachineSerial, MachineSnapshot, ReplayedRun } from '../machine-contract.ts'
+import { CliError } from '@retrap/linux-guest/errors'
+import type { Machine, MachineSerial, MachineSnapshot, ReplayedRun } from '@retrap/linux-guest/machine/machine-contract'
 import { limitsOf } from './recorded-run.ts'
 
 const CTRL_C = 3

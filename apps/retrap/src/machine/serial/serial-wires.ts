@@ -1,5 +1,5 @@
 import type { SessionOutput } from '../session/session-host.ts'
-import type { Machine } from '../machine-contract.ts'
+import type { Machine } from '@retrap/linux-guest/machine/machine-contract'
 import type { WatchedOutput } from '../../host/output-watch.ts'
 import type { SerialTarget } from '../../options/values.ts'
 import { type FarEnd, openReported } from './far-end.ts'

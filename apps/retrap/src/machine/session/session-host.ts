@@ -1,6 +1,6 @@
 import { constants } from 'node:os'
 import type { CrashDetail } from '@retrap/machine'
-import type { CreateMachine, Machine, MachineRunner } from '../machine-contract.ts'
+import type { CreateMachine, Machine, MachineRunner } from '@retrap/linux-guest/machine/machine-contract'
 
 /** Turns an instruction into text; kept apart so that the report does not depend on how. */
 export type Disassemble = (instruction: NonNullable<CrashDetail['instruction']>) => string

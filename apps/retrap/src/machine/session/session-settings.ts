@@ -1,8 +1,14 @@
 import type { BackEndSettings } from '../back-ends/back-ends.ts'
-import type { CreateDevices, DeviceHost } from '../devices/devices.ts'
+import type { DeviceHost } from '../devices/devices.ts'
+import type { CreateDevices } from '@retrap/linux-guest/machine/machine-contract'
 import type { DisplaySettings } from '../display/display-option.ts'
 import type { GdbOption } from '../gdb/session-gdb.ts'
-import type { Machine, MachineImages, MachineOptions, MachineSnapshotSource } from '../machine-contract.ts'
+import type {
+  Machine,
+  MachineImages,
+  MachineOptions,
+  MachineSnapshotSource,
+} from '@retrap/linux-guest/machine/machine-contract'
 import type { MonitorFlags } from '../monitor/monitor-sockets.ts'
 import type { MigrationAddress } from '../migration/socket-channel.ts'
 import type { PortDevice } from '../monitor/hot-devices.ts'

@@ -1,7 +1,7 @@
 import type { P2mStatistics } from '@retrap/p2m'
 import type { MachineExit } from '@retrap/machine'
 import type { JitCounts } from '@retrap/x86-cpu'
-import type { Machine } from '../machine-contract.ts'
+import type { Machine } from '@retrap/linux-guest/machine/machine-contract'
 import { describeMap } from '../listing.ts'
 
 /** The cost of a run. `--stats json` prints this object. */

@@ -1,10 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CliError } from '../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import type { DriveArgument } from '../drives/drives.ts'
-import { checkTarget } from '../../host/files/files.ts'
-import type { Machine } from '../machine-contract.ts'
-import { lookAtDisks, type SavedDisk } from './saved-disks.ts'
-import { argumentsToKeep, hostDigest, type SavedRun, writeSnapshotFile } from './snapshot-file.ts'
+import { checkTarget } from '@retrap/linux-guest/host/files'
+import type { Machine } from '@retrap/linux-guest/machine/machine-contract'
+import { lookAtDisks, type SavedDisk } from '@retrap/linux-guest/machine/snapshots/saved-disks'
+import {
+  argumentsToKeep,
+  hostDigest,
+  type SavedRun,
+  writeSnapshotFile,
+} from '@retrap/linux-guest/machine/snapshots/snapshot-file'
 
 /** Settings for saving a session's machine. */
 export interface SnapshotSettings {

@@ -13,9 +13,9 @@ import {
   type VcdOptions,
   VcdTrace,
 } from '@retrap/trace'
-import { attempt } from '../../errors.ts'
+import { attempt } from '@retrap/linux-guest/errors'
 import type { SessionOutput } from '../session/session-host.ts'
-import type { Machine } from '../machine-contract.ts'
+import type { Machine } from '@retrap/linux-guest/machine/machine-contract'
 import { usage } from '../../options/values.ts'
 import { CodeNames } from '../profile/guest-names.ts'
 

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout } from 'node:timers/promises'
 import { defineDevice, type DeviceContext, type GuestMapping } from '@retrap/device'
 import { type ArmMachine, createArmMachine, VIRT } from '@retrap/machine/arm'
-import { buildInitramfs } from '../../../src/guests/linux/initramfs.ts'
+import { buildInitramfs } from '@retrap/linux-guest/linux/initramfs'
 
 const MEMORY_BYTES = 384 << 20
 const PAGE = 0x1000

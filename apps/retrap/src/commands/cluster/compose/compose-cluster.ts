@@ -3,7 +3,7 @@ import { statSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { ClusterInput, MachineInput, PlacedMachine, TestCommand } from '@retrap/cluster'
 import type { ComposeProject } from '@retrap/compose'
-import { CliError } from '../../../errors.ts'
+import { CliError } from '@retrap/linux-guest/errors'
 import { LIMITS } from '../../../jobs/linux-place.ts'
 import { type FoundImage, type Mounts, readImage } from './templates.ts'
 

@@ -1,12 +1,13 @@
 /** Reads the description of a cluster: a `cluster.json`, or Compose files. */
+import { shownPull } from '../../../host/files/shown-pull.ts'
 import { readFileSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type ClusterDescription, type PlacedMachine, readCluster } from '@retrap/cluster'
 import { ComposeError } from '@retrap/compose'
 import { readComposeFiles } from '@retrap/compose/node'
 import type { PullPolicy } from '@retrap/oci/node'
-import { attempt, CliError } from '../../../errors.ts'
-import { pulled } from '../../../jobs/root.ts'
+import { attempt, CliError } from '@retrap/linux-guest/errors'
+import { pulled } from '@retrap/linux-guest/jobs/root'
 import { LocalImages } from './images.ts'
 import { composeCluster, type ComposedCluster } from './compose-cluster.ts'
 
@@ -65,7 +66,7 @@ export async function readComposition(
         const local = await found.find(name, policy !== 'always' || build !== undefined)
         if (local !== undefined || build !== undefined) return local
         const arch = platform?.includes('arm64') === true ? 'arm64' : 'amd64'
-        const kept = await pulled(name, arch, { policy, signal }).catch((error: unknown) => {
+        const kept = await pulled(name, arch, { policy, signal, shown: shownPull }).catch((error: unknown) => {
           if (policy !== 'never') throw error
         })
         return kept?.path
@@ -91,7 +92,7 @@ export async function readClusterFile(
     for (const machine of description.machines) {
       const { image, arch } = machine
       const key = `${arch} ${image}`
-      const pulling = { policy: flags.pull, signal }
+      const pulling = { policy: flags.pull, signal, shown: shownPull }
       if (image !== undefined && !found.has(key))
         found.set(key, pulled(image, arch === 'arm64' ? arch : 'amd64', pulling, dirname(path)))
       const kept = await found.get(key)

@@ -1,10 +1,10 @@
 /** Reads images of services: their tests of health, and test templates where Antithesis' Test Composer looks for them. */
 import { statSync } from 'node:fs'
 import type { MachineInput, PlacedMachine, TestCommand } from '@retrap/cluster'
-import { filesOf, openFolder } from '../../../jobs/kept-machine.ts'
-import { isDirectory } from '../../../jobs/lookup.ts'
-import { isExecutable } from '../../../jobs/program.ts'
-import { type ExecConfig, openImageRoot } from '../../../jobs/root.ts'
+import { filesOf, openFolder } from '@retrap/linux-guest/jobs/kept-machine'
+import { isDirectory } from '@retrap/linux-guest/jobs/lookup'
+import { isExecutable } from '@retrap/linux-guest/jobs/program'
+import { type ExecConfig, openImageRoot } from '@retrap/linux-guest/jobs/root'
 
 const FOLDER = '/opt/antithesis/test/v1'
 /** The prefixes of commands. Other files, such as `helper_x`, are left alone. */

@@ -1,4 +1,5 @@
 /** A run in a process that stays: this one passes streams, signals and the exit code on, and loads nothing of a machine. */
+import { shownPull } from '../../../host/files/shown-pull.ts'
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
@@ -62,9 +63,9 @@ async function wholeCall({ words, flags, given }: ExecCall, here: string): Promi
   const whole = (path: string): string => resolve(here, path)
   let found: Pick<ExecFlags, 'image' | 'pull'> = {}
   if (image !== undefined) {
-    const { pulled } = await import('../../../jobs/root.ts')
-    const isPulled = (await pulled(image, arch === 'arm64' ? 'arm64' : 'amd64', { policy: pull }, here)) !== undefined
-    found = isPulled ? { image, pull: 'never' } : { image: whole(image) }
+    const { pulled } = await import('@retrap/linux-guest/jobs/root')
+    const kept = await pulled(image, arch === 'arm64' ? 'arm64' : 'amd64', { policy: pull, shown: shownPull }, here)
+    found = kept !== undefined ? { image, pull: 'never' } : { image: whole(image) }
   }
   return {
     words,

@@ -15,7 +15,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { CliError, troubleWith } from '../../../errors.ts'
+import { CliError, troubleWith } from '@retrap/linux-guest/errors'
 import { packageVersion } from '../../../package-version.ts'
 import type { ExecFlags } from '../flags.ts'
 

@@ -1,8 +1,8 @@
 /** The prepared machine of a process that stays: guests are its forks. */
 import { statSync, watch } from 'node:fs'
-import { ExecGuest, type ExecOutside } from '../../../jobs/guest.ts'
+import { ExecGuest, type ExecOutside } from '@retrap/linux-guest/jobs/guest'
 import { roomForClones } from '../../../jobs/guest-originals.ts'
-import type { ExecKind } from '../../../jobs/machine.ts'
+import type { ExecKind } from '@retrap/linux-guest/jobs/machine'
 import type { MakeGuest } from '../run.ts'
 import { StagedGuest } from './staged-guest.ts'
 

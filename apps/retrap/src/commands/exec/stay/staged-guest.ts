@@ -2,10 +2,10 @@
 import { randomBytes } from 'node:crypto'
 import type { ByteStreamBackend, ByteStreamClient } from '@retrap/device'
 import type { Share } from '@retrap/virtio/p9'
-import { type ExecGuest, type ExecOutside, type GuestStreams, unused } from '../../../jobs/guest.ts'
-import { stir } from '../../../jobs/job.ts'
-import type { ExecKind } from '../../../jobs/machine.ts'
-import { ExecError } from '../../../jobs/errors.ts'
+import { type ExecGuest, type ExecOutside, type GuestStreams, unused } from '@retrap/linux-guest/jobs/guest'
+import { stir } from '@retrap/linux-guest/jobs/job'
+import type { ExecKind } from '@retrap/linux-guest/jobs/machine'
+import { ExecError } from '@retrap/linux-guest/jobs/errors'
 
 const STAGED = 'staged'
 /** Longest time until a fork stands still. */

@@ -1,6 +1,6 @@
 /** The job of a guest: the script that tells it what to run. */
 import { basename, dirname, resolve } from 'node:path/posix'
-import { EXEC_TIME, foldersTag, MOVE_ROOT } from '../guests/linux/exec-initramfs.ts'
+import { EXEC_TIME, foldersTag, MOVE_ROOT } from '../linux/exec-initramfs.ts'
 
 /** A folder of the host, or one in the guest's memory, at a path of the program. */
 export interface JobMount {

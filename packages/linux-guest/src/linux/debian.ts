@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DebianError, keep, type OnProgress, type PackageSource, unpackPackage, withPackages } from '@retrap/debian'
-import { CliError } from '../../errors.ts'
+import { CliError } from '../errors.ts'
 
 export interface DebianOptions {
   /** Folder of fetched files; the user's cache folder unless given. */

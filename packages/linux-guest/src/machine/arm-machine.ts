@@ -5,7 +5,7 @@ import type * as Arm from '@retrap/machine/arm'
 import type { ArmMachineOptions, ArmSnapshotSource } from '@retrap/machine/arm'
 import { loadInterpreters } from './interpreters.ts'
 import type { Machine, MachineOptions } from './machine-contract.ts'
-import { usage } from '../options/values.ts'
+import { CliError } from '../errors.ts'
 
 /** Bytes of decoded firmware, kernel and programs of a system: with less a boot of Debian takes an eighth longer. */
 export const CODE_CACHE_BYTES: number = 64 << 20
@@ -15,7 +15,7 @@ export async function loadArm(
   options: MachineOptions,
 ): Promise<{ readonly arm: typeof Arm; readonly given: ArmMachineOptions }> {
   if (options.modules !== undefined && options.modules.length > 0)
-    throw usage('--module is not there for --arch arm64; write --initrd FILE')
+    throw new CliError('ERR_USAGE', '--module is not there for --arch arm64; write --initrd FILE')
   const arm = await import('@retrap/machine/arm')
   await loadInterpreters('arm64')
   const { snapshot, jit, firmware, ...both } = options

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { type StartVcpu, vcpuThreads, type VcpuWorker } from '@retrap/hvm/threads'
 import { getsThreads, type PcOptions } from '@retrap/machine'
-import { usage } from '../options/values.ts'
+import { CliError } from '../errors.ts'
 
 const startVcpuWorker: StartVcpu = (vcpu): VcpuWorker => {
   const isSource = import.meta.url.endsWith('.ts')
@@ -26,7 +26,10 @@ const startVcpuWorker: StartVcpu = (vcpu): VcpuWorker => {
 export function parseSmp(text: string): 'threads' | 'turns' {
   if (text === 'threads' || text === 'turns') return text
   const count = /\d+/.exec(text)?.[0] ?? '2'
-  throw usage(`--smp ${text}: expected threads or turns; for a number write --cpus ${count}; retrap qemu takes QEMU's`)
+  throw new CliError(
+    'ERR_USAGE',
+    `--smp ${text}: expected threads or turns; for a number write --cpus ${count}; retrap qemu takes QEMU's`,
+  )
 }
 
 /** The options of a machine that decide how several vCPUs execute. */
@@ -51,13 +54,20 @@ export interface SmpFlags {
 export function smpOf(flags: SmpFlags): Pick<PcOptions, 'smp'> {
   const isOrdered = process.arch === 'x64'
   if (flags.smp === 'threads') {
-    if (!isOrdered) throw usage(`--smp threads: this ${process.arch} host orders memory otherwise than x86; take turns`)
+    if (!isOrdered)
+      throw new CliError(
+        'ERR_USAGE',
+        `--smp threads: this ${process.arch} host orders memory otherwise than x86; take turns`,
+      )
     return { smp: vcpuThreads(startVcpuWorker) }
   }
   const { cpus, memory, arch = 'amd64', hypervisor = 'none', deterministic, record, replay, vapic } = flags
   const isRepeated = deterministic === true || record !== undefined || replay !== undefined
   const machine = {
-    ...{ cpus, memoryBytes: memory, hypervisor: hypervisor as PcOptions['hypervisor'], vapic },
+    cpus,
+    memoryBytes: memory,
+    hypervisor: hypervisor as PcOptions['hypervisor'],
+    vapic,
     machine: arch === 'amd64' ? 'pc' : 'virt',
     clock: isRepeated ? 'deterministic' : 'real',
   } as const

@@ -1,5 +1,4 @@
 /** Looks up files by the guest's paths, without a guest. */
-import type { PlacedMachine } from '@retrap/cluster'
 import { after, MemoryShare, type Share, type ShareFile, type ShareNode, type ShareStat } from '@retrap/virtio/p9'
 import { ownStat } from './view-share.ts'
 
@@ -24,8 +23,11 @@ interface HeldFile extends Omit<FoundFile, 'isMountPoint'> {
   readonly node: ShareNode | undefined
 }
 
+/** Texts of files, by their paths. */
+export type SharedTexts = Readonly<Record<string, { readonly text: string; readonly mode?: string | undefined }>>
+
 /** The files of a machine that are texts, each as a share at its path. */
-export const sharedTexts = (files: PlacedMachine['files'] = {}): readonly MountedShare[] =>
+export const sharedTexts = (files: SharedTexts = {}): readonly MountedShare[] =>
   Object.entries(files).map(([path, { text, mode = '0644' }]) => {
     const share = new MemoryShare({ now: () => 0n })
     share.write('file', text)

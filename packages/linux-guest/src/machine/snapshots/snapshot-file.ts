@@ -7,7 +7,7 @@ import { inflateRawSync } from 'node:zlib'
 import type { NamedImage, PcSnapshotSource } from '@retrap/machine'
 import * as files from '@retrap/snapshot'
 import { CliError, troubleWith } from '../../errors.ts'
-import { refuseSpecial } from '../../host/files/files.ts'
+import { refuseSpecial } from '../../host/files.ts'
 import type { MachineSnapshotSource } from '../machine-contract.ts'
 import { areSavedDisks, type SavedDisk } from './saved-disks.ts'
 

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
-import { kernelPayload } from '../guests/linux/kernel-payload.ts'
+import { kernelPayload } from '../linux/kernel-payload.ts'
 
 /** Options of the kernel's configuration by purpose. They must be built in: the guest loads modules only with their help. */
 const NEEDS: Readonly<Record<string, string>> = {

@@ -1,7 +1,7 @@
 import { access, constants, readFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { mkdirSync, statSync } from 'node:fs'
-import { CliError, TROUBLES, troubled } from '../../errors.ts'
+import { CliError, TROUBLES, troubled } from '../errors.ts'
 
 const NOT_REGULAR = 'it is not a regular file'
 

@@ -4,7 +4,7 @@ import { chmodSync, lstatSync, mkdirSync, readdirSync, rmSync, statSync, utimesS
 import { dirname, join, resolve } from 'node:path'
 import { cacheDirectory } from '@retrap/debian'
 import type { CodeKeeper, CodeStore } from '@retrap/x86-cpu'
-import { makeFolder } from '../../host/files/files.ts'
+import { makeFolder } from '../../host/files.ts'
 import { troubleWith } from '../../errors.ts'
 import { digestOfGenerator } from '../generator-digest.ts'
 import { isOwn, SCRATCH } from './pack-file.ts'

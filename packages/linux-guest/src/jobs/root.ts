@@ -2,7 +2,14 @@ import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { cacheDirectory } from '@retrap/debian'
 import { OciError } from '@retrap/oci'
-import { isImageName, openImageFile, type PulledImage, pullImage, type PullPolicy } from '@retrap/oci/node'
+import {
+  isImageName,
+  openImageFile,
+  type PulledImage,
+  pullImage,
+  type PullOptions,
+  type PullPolicy,
+} from '@retrap/oci/node'
 import type { Share } from '@retrap/virtio/p9'
 import { CliError } from '../errors.ts'
 
@@ -48,7 +55,11 @@ export function splitImage(text: string): { readonly path: string; readonly name
 export interface Pulling {
   readonly policy?: PullPolicy | undefined
   readonly signal?: AbortSignal | undefined
+  /** Shows how far a pull is. */
+  readonly shown?: ShowPull
 }
+
+export type ShowPull = <T>(pull: (shown: Pick<PullOptions, 'onProgress'>) => Promise<T>) => Promise<T>
 
 /** The cache of pulled images. */
 export const pulledFolder = (): string => join(cacheDirectory(), 'registry')
@@ -73,16 +84,15 @@ const ARCHIVE = /^[^:]*\.(?:tar|tgz|oci)(?:\.\w+)?(?::[^/]*)?$/
 export async function pulled(
   image: string,
   architecture: string,
-  { policy, signal }: Pulling,
+  { policy, signal, shown = (pull) => pull({}) }: Pulling,
   folder?: string,
 ): Promise<PulledImage | undefined> {
   const file = folder === undefined ? undefined : splitImage(resolve(folder, image)).path
   const canBeFile = file !== undefined && !HOST.test(image)
   if (!isImageName(image) || existsSync(file ?? '') || (canBeFile && ARCHIVE.test(image))) return undefined
-  const { fetchShown } = await import('../host/files/fetch-progress.ts')
   const options = { architecture, folder: pulledFolder(), policy, signal }
   try {
-    return await fetchShown(({ onProgress }) => pullImage(image, { ...options, onProgress }))
+    return await shown(({ onProgress }) => pullImage(image, { ...options, onProgress }))
   } catch (error) {
     if (signal?.aborted === true) throw new CliError('ERR_FETCH', `${image}: the pull was stopped; what has come stays`)
     if (!(error instanceof OciError)) throw error

@@ -6,6 +6,7 @@ import type {
   MachineDebugger,
   MachineExit,
   MachineRunOptions,
+  PcForkOptions,
   PcGdbOptions,
   PcOptions,
   MachinePluggable,
@@ -23,10 +24,20 @@ import type {
   StartPartServer,
 } from '@retrap/machine'
 import type { CompileHelper } from '@retrap/engine'
-import type { CodeKeeper } from '@retrap/x86-cpu'
+import type { CodeKeeper, CodeMark, CompiledInstruction } from '@retrap/x86-cpu'
 import type { ArmBoardServerOptions, ArmMachineOptions, ArmSnapshot, ArmSnapshotSource } from '@retrap/machine/arm'
 import type { P2m, P2mStatistics } from '@retrap/p2m'
-import type { DumpedCode } from './jit-dump.ts'
+
+/** Guest code that has been compiled, of any machine. */
+export interface DumpedCode {
+  readonly module: Uint8Array
+  /** Bits of the x86 mode that the code runs in; for Arm code, bits of an address. */
+  readonly bits: 16 | 32 | 64
+  readonly instructions: readonly CompiledInstruction[]
+  readonly marks: readonly CodeMark[]
+  /** Returns the text of an instruction; default x86's. */
+  readonly disassemble?: (bytes: Uint8Array, address: bigint) => string
+}
 
 /** A saved machine. Its parts are private to the machine. */
 export type MachineSnapshot = PcSnapshot | ArmSnapshot
@@ -84,6 +95,20 @@ export interface PciSource {
   read(bdf: number, register: number, size: number): number
 }
 
+/** The devices of one machine, besides its board's. */
+export interface MachineDevices {
+  readonly models: readonly DeviceModel[]
+  /** Start the devices in other threads or processes. */
+  readonly servers: readonly StartDeviceServer[]
+}
+
+/**
+ * Makes a new set of the requested devices; a device belongs to one machine.
+ *
+ * @param leftMs - time left of the run
+ */
+export type CreateDevices = (leftMs: number) => Promise<MachineDevices>
+
 export interface Machine {
   /** Machine memory, which the map of guest frames leads to. */
   readonly memory: { readonly u8: Uint8Array }
@@ -115,6 +140,8 @@ export interface Machine {
   statistics(): MachineStatistics
   /** Saves the whole machine between two instructions. A machine that runs goes on. */
   save?(options?: MachineSaveOptions): Promise<MachineSnapshot>
+  /** Makes a machine that goes on from the same instant; absent from replays. */
+  fork?(options: PcForkOptions): Promise<Machine>
   /** Keyboard and screen, which commands use. */
   readonly keyboard?: Pick<Keyboard, 'press'>
   readonly screen?: Pick<Screen, 'height' | 'pixels' | 'refresh' | 'toPng' | 'width'>

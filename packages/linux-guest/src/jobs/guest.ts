@@ -5,7 +5,7 @@ import { type GuestPages, type GuestPageSource, touchedPages, withWorkingSet } f
 import { createPc, type MachineExit, Pc, type PcSnapshotState, stateWithMemory } from '@retrap/machine'
 import { MemoryShare } from '@retrap/virtio/p9'
 import { CliError } from '../errors.ts'
-import { EXEC_READY } from '../guests/linux/exec-initramfs.ts'
+import { EXEC_READY } from '../linux/exec-initramfs.ts'
 import { compileHelper } from '../machine/compile-helper.ts'
 import { smpOf } from '../machine/vcpu-workers.ts'
 import { loadInterpreters } from '../machine/interpreters.ts'
@@ -22,7 +22,6 @@ import { type RefusedInstruction, watchRefused } from './lacks.ts'
 import { CONTAINER_STREAMS, type ContainerEnds, type ExecEnds } from './machine.ts'
 import { type ExecKind, execOptions, readExecImages } from './machine.ts'
 import { encodeJob, encodeStart, type Job } from './job.ts'
-import type { ForkedMachine } from './recordings.ts'
 import { LAST_WORDS, LinePort, SentPort, TakenPort } from './ports.ts'
 
 /** Places that are compiled before a Worker is worth its start, a tenth of a second of processor time: `ls` has one, Python's start ten. */
@@ -249,8 +248,8 @@ export class ExecGuest {
     const [jobs, signals] = [new SentPort(), new SentPort()]
     const ports = { ...streams, jobs, signals, status: new LinePort(streams.status) }
     const { virtio } = await execOptions(kind, { ports, ...outside })
-    const machine = await (this.#machine as unknown as ForkedMachine).fork({ virtio })
-    return new ExecGuest(machine as unknown as Machine, undefined, jobs, signals, isStirred)
+    const machine = await this.#machine.fork!({ virtio })
+    return new ExecGuest(machine, undefined, jobs, signals, isStirred)
   }
 
   /** Has the machine stand still, or go on. */

@@ -1,15 +1,14 @@
 /** The kept machine of a kind: which file it has, how it is made, and the folders that its runs put at its shares. */
 import { realpathSync, statSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
-import type { PlacedMachine } from '@retrap/cluster'
 import type { Share } from '@retrap/virtio/p9'
-import { keptKernel } from '../guests/linux/debian-drivers.ts'
-import { buildExecInitramfs, foldersTag, KERNEL_TAG } from '../guests/linux/exec-initramfs.ts'
+import { keptKernel } from '../linux/debian-drivers.ts'
+import { buildExecInitramfs, foldersTag, KERNEL_TAG } from '../linux/exec-initramfs.ts'
 import { LocalShare } from '../machine/share/local-share.ts'
 import { ExecGuest, type ExecOutside } from './guest.ts'
 import type { JobMount, SharedFolder } from './job.ts'
 import { keepMachine, keptPath, pruneMachines } from './kept.ts'
-import { GuestFiles, sharedTexts } from './lookup.ts'
+import { GuestFiles, sharedTexts, type SharedTexts } from './lookup.ts'
 import { execCommandLine, execDrivers, type ExecEnds, type ExecKind, folderName } from './machine.ts'
 import { type ViewEntry, ViewShare } from './view-share.ts'
 
@@ -55,7 +54,7 @@ const shareOf = ({ local, file }: Pick<GuestFolder, 'local' | 'file'>): Pick<Sha
 export const filesOf = (
   root: Share,
   folders: readonly Pick<GuestFolder, 'at' | 'local' | 'file'>[],
-  texts?: PlacedMachine['files'],
+  texts?: SharedTexts,
 ): GuestFiles =>
   new GuestFiles(root, [...sharedTexts(texts), ...folders.map((one) => ({ path: one.at, share: shareOf(one) }))])
 

@@ -1,6 +1,6 @@
 import { basename, dirname } from 'node:path/posix'
 import { isElf } from '@retrap/basics'
-import type { LinuxArchitecture } from '../guests/linux/debian.ts'
+import type { LinuxArchitecture } from '../linux/debian.ts'
 import { ExecError } from './errors.ts'
 import type { JobFolder, JobProgram } from './job.ts'
 import { type FoundFile, type GuestFiles, isDirectory } from './lookup.ts'

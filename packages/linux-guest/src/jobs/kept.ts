@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { readdirSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { cacheDirectory } from '@retrap/debian'
-import { makeFolder } from '../host/files/files.ts'
+import { makeFolder } from '../host/files.ts'
 import { ExecError } from './errors.ts'
 
 /** Most kept machines; beyond this number the least recently used is removed. */
