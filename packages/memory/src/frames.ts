@@ -165,7 +165,8 @@ export class FrameAllocator {
     for (let word = this.#u32[L.HEADER_WORD + L.H_LOWEST_FREE]! >>> 5; word < words; word++) {
       const used = this.#u32[this.#bitmap + word]!
       if (used === 0xffff_ffff) continue
-      return word * 32 + (31 - Math.clz32(~used & -~used))
+      // All below are in use.
+      return (this.#u32[L.HEADER_WORD + L.H_LOWEST_FREE] = word * 32 + (31 - Math.clz32(~used & -~used)))
     }
     return -1
   }
