@@ -117,7 +117,15 @@ export class Tlb {
     this.#writable.close()
   }
 
-  /** Gives the sets that hold entries a place, once. @param at - machine address of zeros, 16-byte aligned */
+  /** Drops all entries, and takes their place away: as before {@link Tlb.place}. */
+  leave(): void {
+    this.flush(true)
+    this.#views.clear()
+    this.#writable.forget()
+    this.#base = 0
+  }
+
+  /** Gives the sets that hold entries a place, where they have none. @param at - machine address of zeros, 16-byte aligned */
   place(at: number): void {
     this.#base = at
     for (let set = 0; set < this.missSet; set++) clearSet(this.#u32, at + set * L.TLB_SET_BYTES)

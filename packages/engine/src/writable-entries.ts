@@ -11,6 +11,16 @@ const TO_LOG = 3
 const NONE = 0
 const SEVERAL = -1
 
+const NO_FRAMES = new Uint8Array(0)
+/** Zeros that were given back: forks of a machine that run one after another share them. */
+let spare = NO_FRAMES
+
+function takeFrames(count: number): Uint8Array<ArrayBuffer> {
+  const frames = spare.length === count ? spare : new Uint8Array(count)
+  spare = NO_FRAMES
+  return frames
+}
+
 /** The entries of a TLB, as far as their frames matter. */
 export interface TlbEntries {
   /** Machine memory, in which an entry is four words. */
@@ -32,7 +42,7 @@ export interface TlbEntries {
 /** Knows which machine frames a TLB may have write entries of, and makes these slow: writes to a frame must be seen. */
 export class WritableEntries {
   /** The state of each frame: 0, or what it may have, parked entries included; or {@link TO_LOG}. Empty before the first entry. */
-  #frames = new Uint8Array(0)
+  #frames = NO_FRAMES
   readonly #frameCount: number
   readonly #entries: TlbEntries
   /** The frame that {@link WritableEntries.drop} was called for last. */
@@ -60,7 +70,7 @@ export class WritableEntries {
   /** A write entry is made. @param target - machine address of its page @param isDirect - whether generated code may use it */
   note(entry: number, target: number, isDirect: boolean): void {
     const frame = target >>> PAGE_SHIFT
-    if (this.#frames.length === 0) this.#frames = new Uint8Array(this.#frameCount)
+    if (this.#frames.length === 0) this.#frames = takeFrames(this.#frameCount)
     if (!isDirect) {
       this.#frames[frame] ||= SLOW_AT_MOST
       return
@@ -85,6 +95,13 @@ export class WritableEntries {
   /** Forgets all frames: there are no entries any more, parked ones included. */
   clear(): void {
     this.#frames.fill(0)
+  }
+
+  /** As {@link WritableEntries.clear}, and gives the memory for them back. */
+  forget(): void {
+    this.clear()
+    if (this.#frames.length > 0) spare = this.#frames
+    this.#frames = NO_FRAMES
   }
 
   /** Makes all write entries of a frame slow, in all address spaces. @param frameMa - machine address of the frame */

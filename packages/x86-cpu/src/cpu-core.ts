@@ -138,6 +138,17 @@ export class CpuCore implements Cpu {
     if (this.u32[S.S_LOGGED >>> 2] !== 1) this.mode.useSet()
   }
 
+  /** Gives the TLB's memory back until it executes again. */
+  leaveTlb(): void {
+    if (this.#tlbAt === 0) return
+    const { memory, state, tlb } = this
+    tlb.leave()
+    memory.free(this.#tlbAt)
+    this.#tlbAt = 0
+    memory.u32[(state + S.S_TLB_BASE) >>> 2] = 0
+    if (this.u32[S.S_LOGGED >>> 2] !== 1) this.mode.useSet()
+  }
+
   /** Gives its part of machine memory back: it executes no more. */
   close(): void {
     this.#engine.codeCache.removeClient(this.tlb)

@@ -135,6 +135,11 @@ export class Vcpu {
     this.core.placeTlb()
   }
 
+  /** Gives the memory for its translations back: it takes it again when it executes. Not while it executes. */
+  leaveMemory(): void {
+    this.core.leaveTlb()
+  }
+
   /** Ends the vCPU: other vCPUs of its engine go on, and its part of machine memory is free. It must not be used any more. */
   close(): void {
     if (this.#neighbour !== undefined) {
