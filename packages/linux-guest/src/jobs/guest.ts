@@ -248,7 +248,9 @@ export class ExecGuest {
     const [jobs, signals] = [new SentPort(), new SentPort()]
     const ports = { ...streams, jobs, signals, status: new LinePort(streams.status) }
     const { virtio } = await execOptions(kind, { ports, ...outside })
-    const machine = await this.#machine.fork!({ virtio })
+    // Entropy comes with its job. Interpreting ACPI's tables for the same takes a guest as long as starting a program.
+    const generation = kind.kernel === undefined ? ({ after: 'same' } as const) : undefined
+    const machine = await this.#machine.fork!({ virtio, ...(generation && { generation }) })
     return new ExecGuest(machine, undefined, jobs, signals, isStirred)
   }
 
@@ -269,6 +271,11 @@ export class ExecGuest {
   /** Runs the machine until a signal or the guest ends it. */
   run(signal: AbortSignal, timeoutMs: number): Promise<MachineExit> {
     return this.#machine.run({ signal, ...(timeoutMs !== Infinity && { timeoutMs }) })
+  }
+
+  /** Gives memory back that only a machine that runs needs. It stands still. */
+  leaveMemory(): void {
+    if (this.#machine instanceof Pc) for (const { cpu } of this.#machine.domain.vcpus) cpu.leaveMemory()
   }
 
   /** Ends the machine. */

@@ -1,6 +1,6 @@
 /** The job of a guest: the script that tells it what to run. */
 import { basename, dirname, resolve } from 'node:path/posix'
-import { EXEC_TIME, foldersTag, MOVE_ROOT } from '../linux/exec-initramfs.ts'
+import { device, EXEC_TIME, EXEC_PORTS, foldersTag, MOVE_ROOT } from '../linux/exec-initramfs.ts'
 
 /** A folder of the host, or one in the guest's memory, at a path of the program. */
 export interface JobMount {
@@ -167,6 +167,36 @@ export function encodeJob(job: Job): string {
 /** The commands that prepare a guest for programs that are started one by one. */
 export const encodeRoom = (job: Omit<Job, keyof JobProgram | 'terminal'>): string =>
   `${[...prepare(job), ENTER_ROOT].join('\n')}\n`
+
+/**
+ * The commands that prepare a guest, and become a program in its root. The ports for standard input and output are the program's own then:
+ * the processes that have copied between them and pipes are ended.
+ *
+ * @param agent - a static program
+ */
+export function encodeAgent(job: Omit<Job, keyof JobProgram | 'terminal'>, agent: Uint8Array): string {
+  const [input, output] = [device('stdin'), device('stdout')]
+  const ports = `vport0p[${EXEC_PORTS.stdin}${EXEC_PORTS.stdout}]`
+  const holders = `ls -l /proc/[0-9]*/fd/[01] 2>/dev/null | sed -n 's#.*/proc/\\([0-9]*\\)/fd/. -> /dev/${ports}$#\\1#p'`
+  const lines = [
+    ...prepare(job),
+    ENTER_OWN_ROOT,
+    `base64 -d >/agent <<'END'\n${Buffer.from(agent).toString('base64')}\nEND`,
+    'chmod 755 /agent',
+    `kill $(${holders})`,
+    // The kernel closes a port when its last process has gone.
+    `until (exec <${input} >${output}) 2>/dev/null; do sleep 0.01; done`,
+    `exec /agent <${input} >${output} 3>&- 7>&- 9>&-`,
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+/** The commands that bring up the card of a guest, which has fixed addresses in its network. */
+export const NETWORK_COMMANDS: readonly string[] = [
+  'ip link set eth0 up',
+  'ip addr add 10.0.2.15/24 dev eth0',
+  'ip route add default via 10.0.2.2',
+]
 
 /**
  * The commands that start a program in a prepared guest, and tell its end by this name.

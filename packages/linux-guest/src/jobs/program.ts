@@ -45,11 +45,27 @@ const usualFiles = (hostname: string): Readonly<Record<string, string>> => ({
 const USUAL_NAME = 'retrap'
 const USUAL_FILES = usualFiles(USUAL_NAME)
 
+/** The user, folder and environment of programs in a root, and files that the root lacks. */
+export type ProgramPlace = Omit<Program, 'program'>
+
 /** Finds a program, its user and its folder among the files of the guest. @throws ExecError 125, 126, 127 */
 export async function readProgram(wanted: WantedProgram, config: ExecConfig, files: GuestFiles): Promise<Program> {
   const words = [...config.entrypoint, ...(wanted.command.length > 0 ? wanted.command : config.command)]
   const [name] = words
   if (name === undefined || name === '') throw new ExecError(125, 'no program is named, and the root names none')
+  const place = await readPlace(wanted, config, files)
+  const path = place.env.find((one) => one.startsWith('PATH='))?.slice('PATH='.length) ?? ''
+  const found = await findProgram(name, path, place.workingDirectory, files)
+  await checkProgram(name, found, wanted.arch, files)
+  return { program: words, ...place }
+}
+
+/** Finds the user and the folder of programs among the files of the guest. @throws ExecError 125 */
+export async function readPlace(
+  wanted: Omit<WantedProgram, 'arch' | 'command'>,
+  config: ExecConfig,
+  files: GuestFiles,
+): Promise<ProgramPlace> {
   const { uid, gid, home } = await readUser(wanted.user || config.user, files)
   const workingDirectory = wanted.workingDirectory || config.workingDirectory || '/'
   const known = await files.find(workingDirectory)
@@ -68,13 +84,10 @@ export async function readProgram(wanted: WantedProgram, config: ExecConfig, fil
     const at = one.indexOf('=')
     if (at > 0) env.set(one.slice(0, at), one.slice(at + 1))
   }
-  const found = await findProgram(name, env.get('PATH') ?? '', folder.path, files)
-  await checkProgram(name, found, wanted.arch, files)
   const lacking: Record<string, string> = {}
   for (const [file, text] of Object.entries({ ...usualFiles(hostname), ...config.files }))
     if ((await files.find(file)) === undefined) lacking[file] = text
   return {
-    program: words,
     env: [...env].map(([key, value]) => `${key}=${value}`),
     uid,
     gid,

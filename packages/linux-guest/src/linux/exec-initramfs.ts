@@ -18,7 +18,7 @@ export const REPORT_FOLDER = '/dev/retrap'
 export const REPORT_PATH: string = `${REPORT_FOLDER}/report`
 
 /** The name that the guest's kernel gives a port. The console is its first virtio device. */
-const device = (port: keyof typeof EXEC_PORTS): string => `/dev/vport0p${EXEC_PORTS[port]}`
+export const device = (port: keyof typeof EXEC_PORTS): string => `/dev/vport0p${EXEC_PORTS[port]}`
 
 /** Says on the port for status that the guest waits for a job. */
 export const EXEC_READY = 'ready'

@@ -21,6 +21,7 @@ import {
   encodeSize,
   encodeStart,
   type Job,
+  NETWORK_COMMANDS,
   type SharedFolder,
   type TerminalSize,
 } from '@retrap/linux-guest/jobs/job'
@@ -390,10 +391,3 @@ const ILLEGAL = 128 + constants.signals.SIGILL
 const GUEST_FOLDERS = /^\/(?:proc|sys|dev|run|tmp)(?:\/|$)/
 const CANNOT = "nsenter: can't execute '"
 const MOST_HELD = 8192
-
-/** The network of a guest has fixed addresses. */
-const NETWORK_COMMANDS: readonly string[] = [
-  'ip link set eth0 up',
-  'ip addr add 10.0.2.15/24 dev eth0',
-  'ip route add default via 10.0.2.2',
-]

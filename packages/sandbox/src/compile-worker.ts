@@ -1,0 +1,1 @@
+import '@retrap/linux-guest/compile-worker'
