@@ -26,10 +26,20 @@ test.runIf(linux !== undefined)(
       const { data } = await exec('deb', 'uname -s; cat; echo no >&2; exit 3', { stdin: 'typed' })
       expect(data).toEqual({ exitCode: 3, signal: null, stdout: 'Linux\ntyped', stderr: 'no\n' })
       await call('checkpoint', { machine: 'deb' })
-      await exec('deb', 'echo later >/tmp/a')
+      await exec('deb', 'echo later >/tmp/a; echo gone >/tmp/gone')
       expect((await call('fork', { machine: 'deb', name: 'twin' })).isError).toBe(false)
       expect((await exec('twin', 'cat /tmp/a; echo twin >/tmp/a')).data).toMatchObject({ stdout: 'later\n' })
       expect((await exec('deb', 'cat /tmp/a')).data).toMatchObject({ stdout: 'later\n' })
+      await exec('twin', 'mkdir /tmp/new; ln -s a /tmp/new/link; rm /tmp/gone; sleep 600 >/dev/null 2>&1 &')
+      const { data: differences } = await call('diff', { machine: 'deb', other: 'twin', timeoutSeconds: 250 })
+      expect(differences).toEqual({
+        'files added': ['/tmp/new', '/tmp/new/link'],
+        'files changed': expect.arrayContaining(['/tmp/a']),
+        'files removed': ['/tmp/gone'],
+        'processes added': [expect.stringMatching(/^\d+ \(sleep\)$/)],
+        'processes changed': [],
+        'processes removed': [],
+      })
       // On a busy host the guest may need more than the second that the tool waits for its refusal.
       const early = async (): Promise<string> => {
         const { text, data: opened } = await call('forward', { machine: 'deb', port: 81, timeoutSeconds: 250 })

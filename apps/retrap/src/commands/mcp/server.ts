@@ -7,6 +7,7 @@ import { backgroundTools } from './background-tools.ts'
 import { Call } from './call.ts'
 import { debugTools } from './debug-tools.ts'
 import type { NamedFolders } from './folders.ts'
+import { diffTool } from './diff-tool.ts'
 import { guestTools } from './guest-tools.ts'
 import { machineTools, runText } from './machine-tools.ts'
 import { type MachineLimits, Machines } from './machines.ts'
@@ -106,7 +107,7 @@ export async function serveMcp(options: McpServerOptions): Promise<void> {
     .describe(`seconds of the host that the call may take, at most ${mostSeconds}; default ${USUAL_SECONDS}`)
   const parts = { ...options, machines, timeout }
   const tools = new Map(
-    [...machineTools(parts), ...guestTools(parts), ...backgroundTools(parts), ...debugTools(parts)].map(
+    [...machineTools(parts), ...guestTools(parts), diffTool(parts), ...backgroundTools(parts), ...debugTools(parts)].map(
       (each) => [each.name, each] as const,
     ),
   )
