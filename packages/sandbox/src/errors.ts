@@ -6,6 +6,8 @@ export type SandboxErrorCode =
   | 'ERR_SANDBOX_OPTION'
   /** The sandbox is closed. */
   | 'ERR_SANDBOX_CLOSED'
+  /** A kernel or an image cannot be fetched, read or started; see `cause`. */
+  | 'ERR_SANDBOX_SYSTEM'
   /** The sandbox's Linux has ended. */
   | 'ERR_SANDBOX_ENDED'
   /** There is no room for another fork. */

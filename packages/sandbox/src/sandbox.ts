@@ -138,7 +138,7 @@ export class Sandbox {
    * Opens a sandbox. The first one with so much memory boots a Linux, in some seconds, and keeps it in the cache for later ones; Debian's
    * kernel is fetched before, once.
    *
-   * @throws SandboxError `ERR_SANDBOX_OPTION`, `ERR_SANDBOX_ENDED`; CliError `ERR_FETCH`, `ERR_INPUT` for an image; DebianError
+   * @throws SandboxError `ERR_SANDBOX_OPTION`, `ERR_SANDBOX_SYSTEM`, `ERR_SANDBOX_ENDED`
    */
   static async open(options: SandboxOptions = {}): Promise<Sandbox> {
     const { image, network = false, timeout = USUAL_TIMEOUT_MS, maxOutputBytes = USUAL_OUTPUT_BYTES } = options
@@ -147,13 +147,17 @@ export class Sandbox {
     if (network !== false && network.length === 0) throw wrong('network: expected names, or false')
     const tell = options.onProgress ?? (() => undefined)
     const shares = (options.share ?? []).map(sharedFolder)
-    const root = await openRoot(options)
-    const folders = shares.map((one) => ({ ...one, local: new LocalShare(one.path) }))
-    const modules = await openModules(kind, [], tell)
+    const closing: (() => Promise<unknown> | void)[] = []
     const close = async (): Promise<void> => {
-      await Promise.all([root.close(), modules.close(), ...folders.map(({ local }) => local.close())])
+      await Promise.all(closing.map(async (one) => one()))
     }
     try {
+      const root = await openRoot(options)
+      closing.push(() => root.close())
+      const folders = shares.map((one) => ({ ...one, local: new LocalShare(one.path) }))
+      closing.push(...folders.map(({ local }) => () => local.close()))
+      const modules = await openModules(kind, [], tell)
+      closing.push(() => modules.close())
       const files = filesOf(root.share, folders)
       const env = Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`)
       const wanted = { env, user: options.user ?? '', workingDirectory: options.cwd ?? '', makesDirectory: true }
@@ -182,7 +186,8 @@ export class Sandbox {
       return sandbox
     } catch (error) {
       await close()
-      throw error
+      if (error instanceof SandboxError || !(error instanceof Error)) throw error
+      throw new SandboxError('ERR_SANDBOX_SYSTEM', `the sandbox cannot be opened: ${error.message}`, { cause: error })
     }
   }
 
@@ -201,20 +206,17 @@ export class Sandbox {
     const text = (stream: 1 | 2): string => Buffer.concat(printed[stream]).toString()
     let bytes = 0
     const killed = Promise.withResolvers<never>()
-    const kill = (error: () => unknown): void => {
-      running.kill('SIGKILL')
-      killed.reject(error())
-    }
     const running = await this.#start(command, stdin !== undefined, options, (stream, part) => {
       bytes += part.length
       if (bytes <= maxOutputBytes) printed[stream].push(part)
-      else kill(() => this.#ended('ERR_SANDBOX_OUTPUT', `it has printed over ${maxOutputBytes} bytes`, command, text))
+      else killed.reject(this.#ended('ERR_SANDBOX_OUTPUT', `it has printed over ${maxOutputBytes} bytes`, command, text))
     })
-    const aborted = (): void => kill(() => signal!.reason)
+    killed.promise.catch(() => running.kill('SIGKILL'))
+    const aborted = (): void => killed.reject(signal!.reason)
     signal?.addEventListener('abort', aborted)
     if (signal?.aborted === true) aborted()
     const late = (): void =>
-      kill(() => this.#ended('ERR_SANDBOX_TIMEOUT', `it has not ended in ${timeout} ms`, command, text))
+      killed.reject(this.#ended('ERR_SANDBOX_TIMEOUT', `it has not ended in ${timeout} ms`, command, text))
     const timer = timeout > MOST_MS ? undefined : setTimeout(late, timeout)
     try {
       if (stdin !== undefined)
