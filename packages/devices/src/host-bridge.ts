@@ -1,7 +1,163 @@
 import type { DeviceContext, DeviceModel, PciFunction } from '@retrap/device'
 import { storage } from './pci-device-number.ts'
-import { PamRegisters, type ShadowRange } from './pam.ts'
-import { SMRAM_INITIAL, SmramRegisters, type SmramSettings } from './smram.ts'
+import { MIB } from '@retrap/basics'
+
+/** The visible parts of SMRAM. */
+export interface SmramSettings {
+  /** Processors in system-management mode see the RAM behind the VGA window at 0xA0000. */
+  readonly low: boolean
+  /** Whether processors outside the mode see it at 0xFEDA0000 instead. */
+  readonly high: boolean
+  /** Whether all code sees SMRAM at 0xA0000. */
+  readonly open: boolean
+  /** Whether all code sees SMRAM at 0xFEDA0000. */
+  readonly openHigh: boolean
+  /** The last bytes of RAM below 4 GiB that only processors in system-management mode see; 0 for none. */
+  readonly tsegBytes: number
+}
+
+// SMRAM control register (82441FX, 72H; 82Q35, 9DH).
+const D_OPEN = 1 << 6
+const D_CLS = 1 << 5
+const D_LCK = 1 << 4
+const G_SMRAME = 1 << 3
+const BASE_SEGMENT = 2
+const WRITABLE = D_OPEN | D_CLS | D_LCK | G_SMRAME
+// Extended SMRAM control register (82Q35, 9EH).
+const H_SMRAME = 1 << 7
+const T_EN = 1 << 0
+const TSEG_SIZE_SHIFT = 1
+/** Fixed cacheability bits, by which firmware detects SMRAM. */
+const EXTENDED_FIXED = 0x38
+const EXTENDED_WRITABLE = H_SMRAME | (3 << TSEG_SIZE_SHIFT) | T_EN
+/** TSEG by the size field; the fourth is the extended size. */
+const TSEG_MIB = [1, 2, 8] as const
+
+/** Values at power-on. */
+const SMRAM_INITIAL: number = BASE_SEGMENT
+const EXTENDED_SMRAM_INITIAL = EXTENDED_FIXED
+
+/**
+ * The SMRAM control registers of a host bridge. D_LCK locks all but D_CLS until the next reset.
+ *
+ * Source: Intel 82441FX PMC data sheet (290549), "SMRAM—System Management RAM Control Register"; Intel 3 Series Express
+ * Chipset Family data sheet (316966), "SMRAM" and "ESMRAMC".
+ */
+export class SmramRegisters {
+  #control = SMRAM_INITIAL
+  #extended = EXTENDED_SMRAM_INITIAL
+
+  /** Takes the bytes that the guest has written. @returns the registers' values after that */
+  write(control: number, extended: number = this.#extended): { readonly control: number; readonly extended: number } {
+    if ((this.#control & D_LCK) !== 0) {
+      this.#control = (this.#control & ~D_CLS) | (control & D_CLS)
+    } else {
+      this.#control = BASE_SEGMENT | (control & WRITABLE)
+      this.#extended = EXTENDED_FIXED | (extended & EXTENDED_WRITABLE)
+      if ((this.#control & D_LCK) !== 0) this.#control &= ~D_OPEN
+    }
+    return { control: this.#control, extended: this.#extended }
+  }
+
+  /** Restores both registers unchecked. */
+  restore(control: number, extended: number = EXTENDED_FIXED): void {
+    this.#control = control
+    this.#extended = extended
+  }
+
+  /** @param extendedMib - MiB of the extended TSEG size */
+  settings(extendedMib: number): SmramSettings {
+    const on = (this.#control & G_SMRAME) !== 0
+    const moved = (this.#extended & H_SMRAME) !== 0
+    const open = (this.#control & D_OPEN) !== 0
+    const size = TSEG_MIB[(this.#extended >> TSEG_SIZE_SHIFT) & 3] ?? extendedMib
+    return {
+      low: on && !moved,
+      high: on && moved,
+      open: open && !moved,
+      openHigh: open && moved,
+      tsegBytes: on && (this.#extended & T_EN) !== 0 ? size * MIB : 0,
+    }
+  }
+}
+
+/** Registers PAM0 to PAM6. */
+const COUNT = 7
+const READ = 1
+const WRITE = 2
+const SEGMENT_BYTES = 0x4000
+const FIRST_SEGMENT = 0xc_0000
+const BIOS_BASE = 0xf_0000
+const BIOS_BYTES = 0x1_0000
+
+/** How a range below 1 MiB is backed: by RAM, or by the bus (ROM). */
+export interface ShadowRange {
+  /** Guest-physical address of the first byte. */
+  readonly gpa: number
+  /** Length, a multiple of 16 KiB. */
+  readonly bytes: number
+  /** Reads come from RAM. */
+  readonly readRam: boolean
+  /** Writes go to RAM. */
+  readonly writeRam: boolean
+}
+
+/**
+ * The programmable attribute map of a host bridge: seven bytes of configuration space, which say how 0xC0000 to 0xFFFFF
+ * is backed. PAM0 has the BIOS area in its high half; the others have two segments each.
+ *
+ * Source: Intel 82441FX PMC data sheet (290549), "PAM—Programmable Attribute Map Registers"; Intel 3 Series data sheet
+ * (316966), "PAM0—Programmable Attribute Map 0".
+ */
+export class PamRegisters {
+  readonly #first: number
+  readonly #value: (register: number) => number
+  readonly #onShadow: ((range: ShadowRange) => void) | undefined
+  readonly #last = new Uint8Array(COUNT)
+
+  /**
+   * @param first - place of PAM0 in configuration space
+   * @param value - reads a byte of configuration space
+   */
+  constructor(first: number, value: (register: number) => number, onShadow?: (range: ShadowRange) => void) {
+    this.#first = first
+    this.#value = value
+    this.#onShadow = onShadow
+  }
+
+  /** Follows a write to configuration bytes. */
+  written(register: number, size: number): void {
+    const end = Math.min(register + size, this.#first + COUNT)
+    for (let at = Math.max(register, this.#first); at < end; at++) this.#apply(at)
+  }
+
+  /** Reports the attributes of each range. */
+  report(): void {
+    this.written(this.#first, COUNT)
+  }
+
+  /** Restores the values from before a reset to configuration space. */
+  keep(config: Uint8Array): void {
+    config.set(this.#last, this.#first)
+  }
+
+  #apply(register: number): void {
+    const value = this.#value(register)
+    const index = register - this.#first
+    this.#last[index] = value
+    if (index === 0) {
+      this.#tell(BIOS_BASE, BIOS_BYTES, value >> 4)
+      return
+    }
+    const gpa = FIRST_SEGMENT + 2 * SEGMENT_BYTES * (index - 1)
+    this.#tell(gpa, SEGMENT_BYTES, value & 15)
+    this.#tell(gpa + SEGMENT_BYTES, SEGMENT_BYTES, value >> 4)
+  }
+
+  #tell(gpa: number, bytes: number, attributes: number): void {
+    this.#onShadow?.({ gpa, bytes, readRam: (attributes & READ) !== 0, writeRam: (attributes & WRITE) !== 0 })
+  }
+}
 
 const PAM_FIRST = 0x59
 const SMRAM = 0x72

@@ -1,26 +1,57 @@
 import {
   type AccessSize,
+  type ByteStreamBackend,
   type DeviceContext,
   DeviceError,
   type DeviceModel,
   type InterruptLine,
   type ModemInputs,
+  type PlainState,
   Stateful,
   type SynchronousRangeHandler,
-  type PlainState,
 } from '@retrap/device'
 import { ByteBatch } from './byte-batch.ts'
 import { ByteQueue } from './byte-queue.ts'
 import {
   inLoopback,
   interruptConnected,
+  MODEM_READY,
   modemOutputs,
   readModemStatus,
   setModemLines,
   writeModemControl,
 } from './uart16550-modem.ts'
 import { BREAK, FIFO_BYTES, Receiver } from './uart16550-receiver.ts'
-import { POWER_ON, type Uart16550Options } from './uart16550-state.ts'
+
+/** Options of a `Uart16550`. */
+interface Uart16550Options {
+  /** Names the port in errors and snapshots; default `serial` and the first port number. */
+  readonly name?: string
+  /** First of eight ports; default 0x3F8 (COM1). */
+  readonly iobase?: number
+  /** ISA line; default 4. */
+  readonly irq?: number
+  /** The other end of the line; default nothing is connected. */
+  readonly stream?: ByteStreamBackend
+  /** Interrupts pass only while MCR's OUT2 is set, as on a PC's board. Default false: always, as in QEMU. */
+  readonly strict?: boolean
+}
+
+/** Registers other than the receiver's, at power-on. */
+const POWER_ON = {
+  ier: 0,
+  lcr: 0,
+  mcr: 0,
+  /** Delta bits. */
+  msr: 0,
+  scr: 0,
+  divisor: 12,
+  thrEmptyPending: false,
+  /** Lines of the far end as bits 7:4 of the Modem Status Register. */
+  modem: MODEM_READY as number,
+  /** The host holds the transmitter. */
+  paused: false,
+}
 
 // Offsets of registers.
 const RBR_THR_DLL = 0

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { HostBridge } from '../src/host-bridge.ts'
+import { HostBridge, type ShadowRange } from '../src/host-bridge.ts'
 import { MchHostBridge } from '../src/q35/mch-host-bridge.ts'
-import type { ShadowRange } from '../src/pam.ts'
 import { IsaBridge } from '../src/isa-bridge.ts'
 import { FakeMachine } from './support/fake-machine.ts'
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { civilFromSeconds, secondsFromCivil, type CivilTime } from '../src/calendar.ts'
+import { civilFromSeconds, secondsFromCivil, type CivilTime } from '../src/rtc-time.ts'
 import { Mc146818 } from '../src/mc146818.ts'
 import { FakeMachine } from './support/fake-machine.ts'
 

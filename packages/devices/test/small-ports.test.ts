@@ -1,8 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { DebugConsole } from '../src/debug-console.ts'
-import { DebugExit } from '../src/debug-exit.ts'
-import { PostCodePort } from '../src/post-code.ts'
-import { ResetControl } from '../src/reset-control.ts'
+import { DebugConsole, DebugExit, PostCodePort, ResetControl } from '../src/small-ports.ts'
 import { FakeMachine } from './support/fake-machine.ts'
 
 describe('isa-debug-exit', () => {

@@ -11,15 +11,6 @@ const LINK_UP = 0x123
 const EXCHANGED = 1 << 26
 const NO_DEVICE = 0x7f
 
-export interface AhciPortParts {
-  readonly context: DeviceContext
-  readonly drive: AtaDrive | null
-  /** Whether the function may read and write memory: its bus master bit. */
-  readonly mayMaster: () => boolean
-  /** The port's interrupt status or its enables have changed. */
-  readonly changed: () => void
-}
-
 /**
  * A port of an AHCI controller with its drive: registers, link, received frames. After ST is cleared, no byte of a command
  * that was under way reaches guest memory.
@@ -33,16 +24,19 @@ export class AhciPort extends Stateful {
   readonly commands: CommandList
   readonly #r
 
-  constructor({ context, drive, mayMaster, changed }: AhciPortParts) {
+  /**
+   * @param mayMaster - whether the function may read and write memory: its bus master bit
+   * @param changed - the port's interrupt status or its enables have changed
+   */
+  constructor(context: DeviceContext, drive: AtaDrive | null, mayMaster: () => boolean, changed: () => void) {
     super()
     this.#drive = drive
     const registers = new PortRegisters(context.dma, mayMaster, changed)
     this.#registers = registers
-    const greet = (): void => {
+    this.commands = new CommandList(context, drive, registers, mayMaster, () => {
       this.#r.greeting = true
       this.#greet()
-    }
-    this.commands = new CommandList({ context, drive, registers, mayMaster, greet })
+    })
     this.#r = this.keeps(
       {
         registers: registers.words,

@@ -104,9 +104,7 @@ export class Ahci extends Stateful implements DeviceModel {
         if (register <= COMMAND_REGISTER) for (const port of this.#ports) port.commands.resume()
       },
     })
-    this.#ports = this.#drives.map(
-      (drive) => new AhciPort({ context, drive, mayMaster, changed: () => this.#update() }),
-    )
+    this.#ports = this.#drives.map((drive) => new AhciPort(context, drive, mayMaster, () => this.#update()))
     this.reset()
   }
 

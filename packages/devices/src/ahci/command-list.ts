@@ -1,15 +1,23 @@
 import { TWO_32 } from '@retrap/basics'
-import { type BlockErrorCode, type Dma, Stateful } from '@retrap/device'
+import { type BlockErrorCode, type DeviceContext, type Dma, Stateful } from '@retrap/device'
 import { type AtaDrive, type DriveStep, ended } from '../ata/drive.ts'
 import { MediumRequests, type MediumRequestsState } from '../ata/medium-requests.ts'
 import { ABRT, BSY, DRDY, DRQ, DSC, ERR } from '../ata/taskfile.ts'
-import { CommandSlots, type CommandListParts, type Running } from './command-slots.ts'
+import { CommandSlots, type Running } from './command-slots.ts'
 import { DataTable } from './data-table.ts'
 import * as frames from './frames.ts'
 import * as portRegisters from './port-registers.ts'
-import { type PortRegisters } from './port-registers.ts'
-import { asksForQueuedError, queuedAsPlain, queuedErrorLog, READ_LOG_DMA_EXT, READ_LOG_EXT } from './queued-commands.ts'
-import { type QueuedTransfer, QueuedTransfers, type QueuedTransferState } from './queued-transfers.ts'
+import type { PortRegisters } from './port-registers.ts'
+import {
+  asksForQueuedError,
+  queuedAsPlain,
+  queuedErrorLog,
+  type QueuedTransfer,
+  QueuedTransfers,
+  type QueuedTransferState,
+  READ_LOG_DMA_EXT,
+  READ_LOG_EXT,
+} from './queued-transfers.ts'
 
 // Command header.
 const HEADER_BYTES = 32
@@ -49,7 +57,17 @@ export class CommandList extends Stateful {
   readonly #count = new DataView(new ArrayBuffer(4))
   readonly #countBytes = new Uint8Array(this.#count.buffer)
 
-  constructor({ context, drive, registers, mayMaster, greet }: CommandListParts) {
+  /**
+   * @param mayMaster - whether the function may read and write memory: its bus master bit
+   * @param greet - makes the drive send its signature after a reset by software
+   */
+  constructor(
+    context: DeviceContext,
+    drive: AtaDrive | null,
+    registers: PortRegisters,
+    mayMaster: () => boolean,
+    greet: () => void,
+  ) {
     super()
     this.#dma = context.dma
     this.#drive = drive
@@ -61,12 +79,7 @@ export class CommandList extends Stateful {
     this.#transfers =
       drive === null || drive.packet || drive.medium === null
         ? null
-        : new QueuedTransfers({
-            context,
-            medium: drive.medium,
-            mayMaster,
-            answered: (transfer, error) => this.#transferred(transfer, error),
-          })
+        : new QueuedTransfers(context, drive.medium, mayMaster, (transfer, error) => this.#transferred(transfer, error))
     this.#slots = new CommandSlots(registers, this.#transfers)
     this.#r = this.keeps(
       {

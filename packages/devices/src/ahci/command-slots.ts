@@ -1,6 +1,5 @@
 import { CCS_SHIFT, CI, CMD, type PortRegisters, SACT } from './port-registers.ts'
-import { type DeviceContext, Stateful } from '@retrap/device'
-import type { AtaDrive } from '../ata/drive.ts'
+import { Stateful } from '@retrap/device'
 
 /** A command that the drive executes by itself. */
 export interface Running {
@@ -13,17 +12,6 @@ export interface Running {
   readonly table: number
   /** Whether the command's first transfer is its packet. */
   readonly packet: boolean
-}
-
-/** The part of a port that its commands need. */
-export interface CommandListParts {
-  readonly context: DeviceContext
-  readonly drive: AtaDrive | null
-  readonly registers: PortRegisters
-  /** Whether the function may read and write memory: its bus master bit. */
-  readonly mayMaster: () => boolean
-  /** Makes the drive send its signature after a reset by software. */
-  readonly greet: () => void
 }
 
 /** Queued commands that the medium has. */

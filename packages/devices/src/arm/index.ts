@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 export { EcamHostBridge } from './ecam-host-bridge.ts'
-export { fwCfgInMemory } from './fw-cfg-in-memory.ts'
+export { fwCfgInMemory } from '../fw-cfg.ts'
 export { Pl011 } from './pl011.ts'
 export { Pl031, type Pl031Options } from './pl031.ts'
 export { Pl061 } from './pl061.ts'

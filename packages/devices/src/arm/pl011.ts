@@ -10,10 +10,42 @@ import {
 } from '@retrap/device'
 import { ByteBatch } from '../byte-batch.ts'
 import { ByteQueue } from '../byte-queue.ts'
-import { MODEM_READY, modemFlags, modemInputs, modemInterrupts } from './pl011-modem.ts'
 import { FIFO_CHARACTERS, Pl011Receiver, triggerLevel } from './pl011-receiver.ts'
 import * as R from './pl011-registers.ts'
 import { PRIME_CELL_BYTES, primeCell } from './prime-cell.ts'
+
+/** Each modem input: its flag, its interrupt, and the output that drives it in loopback. */
+const INPUTS = [
+  { flag: R.FR_CTS, interrupt: R.INT_CTS, output: R.CR_RTS },
+  { flag: R.FR_DSR, interrupt: R.INT_DSR, output: R.CR_DTR },
+  { flag: R.FR_DCD, interrupt: R.INT_DCD, output: R.CR_OUT1 },
+  { flag: R.FR_RI, interrupt: R.INT_RI, output: R.CR_OUT2 },
+] as const
+
+/** Modem lines of a far end that is there and ready, as bits of the flag register. */
+const MODEM_READY: number = R.FR_CTS | R.FR_DSR | R.FR_DCD
+
+/** The far end's lines as bits of the flag register. */
+const modemFlags = (lines: ModemInputs): number =>
+  (lines.clearToSend ? R.FR_CTS : 0) |
+  (lines.dataSetReady ? R.FR_DSR : 0) |
+  (lines.carrierDetect ? R.FR_DCD : 0) |
+  (lines.ringIndicator ? R.FR_RI : 0)
+
+/** Returns the modem status inputs for the guest: the far end's, or in loopback its own outputs. */
+function modemInputs(control: number, lines: number): number {
+  if ((control & R.CR_LBE) === 0) return lines
+  let flags = 0
+  for (const { flag, output } of INPUTS) if ((control & output) !== 0) flags |= flag
+  return flags
+}
+
+/** Raw interrupts of inputs that have changed. */
+function modemInterrupts(before: number, now: number): number {
+  let interrupts = 0
+  for (const { flag, interrupt } of INPUTS) if (((before ^ now) & flag) !== 0) interrupts |= interrupt
+  return interrupts
+}
 
 const DEFAULT_CLOCK_HZ = 24_000_000
 /** Bits after which characters below the trigger level interrupt. */

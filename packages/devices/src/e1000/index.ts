@@ -4,5 +4,4 @@
  * @packageDocumentation
  */
 
-export { E1000 } from './e1000.ts'
-export type { E1000Options } from './e1000-options.ts'
+export { E1000, type E1000Options } from './e1000.ts'

@@ -9,8 +9,7 @@ import {
   type Timer,
 } from '@retrap/device'
 import { commandOf, type FloppyCommand } from './commands.ts'
-import { FloppyDrive } from './floppy-drive.ts'
-import { floppyFormat, MOST_KIB, SECTOR_BYTES } from './formats.ts'
+import { FloppyDrive, floppyFormat, MOST_KIB, SECTOR_BYTES } from './floppy-drive.ts'
 import type { DmaChannel } from './i8237.ts'
 import { copyOf, type FloppyRegisters, fresh, usesDma } from './registers.ts'
 import { ABNORMAL, SECTOR_NS, SectorTransfers, ST1_NO_MARK } from './sector-transfers.ts'

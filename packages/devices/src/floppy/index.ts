@@ -5,5 +5,5 @@
  */
 
 export { FloppyController } from './floppy-controller.ts'
-export { floppyDriveType } from './formats.ts'
+export { floppyDriveType } from './floppy-drive.ts'
 export { I8237 } from './i8237.ts'

@@ -1,5 +1,5 @@
 import type { Transfer } from './commands.ts'
-import { SECTOR_BYTES } from './formats.ts'
+import { SECTOR_BYTES } from './floppy-drive.ts'
 
 /** The settings of a driver, and the command in progress. */
 export interface FloppyRegisters {

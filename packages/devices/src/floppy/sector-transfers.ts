@@ -1,7 +1,6 @@
 import { type CancelSignal, type DeviceContext, LateAnswers } from '@retrap/device'
 import { nextSector, type Transfer, type TransferKind, transferOf } from './commands.ts'
-import type { FloppyDrive } from './floppy-drive.ts'
-import { SECTOR_BYTES } from './formats.ts'
+import { type FloppyDrive, SECTOR_BYTES } from './floppy-drive.ts'
 import type { DmaChannel } from './i8237.ts'
 import { type FloppyRegisters, usesDma } from './registers.ts'
 

@@ -35,14 +35,6 @@ const EXECUTE_DIAGNOSTIC = 0x90
 /** Device 0 and device 1; null: absent. */
 export type IdeDrives = readonly [AtaDrive | null, AtaDrive | null]
 
-export interface IdeChannelParts {
-  readonly context: DeviceContext
-  readonly drives: IdeDrives
-  readonly line: InterruptLine
-  /** Whether the function may write memory: its bus master bit. */
-  readonly mayMaster: () => boolean
-}
-
 /**
  * One cable with two drives: command block, control block, interrupt and bus master.
  *
@@ -61,7 +53,8 @@ export class IdeChannel extends Stateful {
   readonly #r
   #level = false
 
-  constructor({ context, drives, line, mayMaster }: IdeChannelParts) {
+  /** @param mayMaster - whether the function may write memory: its bus master bit */
+  constructor(context: DeviceContext, drives: IdeDrives, line: InterruptLine, mayMaster: () => boolean) {
     super()
     this.#drives = drives
     this.#line = line

@@ -65,7 +65,7 @@ export class PiixIde extends Stateful implements DeviceModel {
     const mayMaster = (): boolean => this.#pci?.mayMaster ?? false
     this.#channels = CHANNELS.map(({ command, control, irq }, i) => {
       const drives = [this.#drives[2 * i] ?? null, this.#drives[2 * i + 1] ?? null] as const
-      const channel = new IdeChannel({ context, drives, line: context.interruptLine(irq), mayMaster })
+      const channel = new IdeChannel(context, drives, context.interruptLine(irq), mayMaster)
       context.mapPorts(command, 8, commandBlock(channel))
       context.mapPorts(control, 1, controlBlock(channel), { maximumAccess: 1 })
       return channel

@@ -12,7 +12,7 @@ import {
   Stateful,
   type Timer,
 } from '@retrap/device'
-import { LATER, NvmeAdmin } from './admin-commands.ts'
+import { LATER, NO_COUNTERS, NvmeAdmin } from './admin-commands.ts'
 import { type NvmeCommand, STATUS } from './command.ts'
 import * as controllerRegisters from './controller-registers.ts'
 import { ControllerRegisters } from './controller-registers.ts'
@@ -31,7 +31,6 @@ import {
   savedJob,
   SHUTDOWN,
 } from './io-commands.ts'
-import { NO_COUNTERS } from './log-pages.ts'
 import { checkOptions, type NvmeOptions } from './nvme-options.ts'
 import { ADMIN, QueueSet } from './queue-set.ts'
 import type { SubmissionQueue } from './queues.ts'

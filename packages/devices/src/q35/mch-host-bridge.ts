@@ -1,8 +1,6 @@
 import type { DeviceContext, DeviceModel, PciFunction } from '@retrap/device'
-import type { HostBridgeOptions } from '../host-bridge.ts'
+import { type HostBridgeOptions, PamRegisters, SmramRegisters } from '../host-bridge.ts'
 import { storage } from '../pci-device-number.ts'
-import { PamRegisters } from '../pam.ts'
-import { SmramRegisters } from '../smram.ts'
 
 const PCIEXBAR = 0x60
 const PCIEXBAR_BYTES = 8

@@ -1,6 +1,5 @@
-import { displayedLines, doubledDots, lineCompare } from './crtc-timing.ts'
+import { displayedLines, doubledDots, lineCompare, type VgaRegisters } from './registers.ts'
 import type { Picture } from './picture.ts'
-import type { VgaRegisters } from './registers.ts'
 import type { Dac } from './dac.ts'
 
 /** Bit 7 of the attribute controller's mode: bits 5:4 of a colour come from the colour select register too. */

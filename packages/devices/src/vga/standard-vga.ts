@@ -10,13 +10,12 @@ import {
   Stateful,
   type SynchronousRangeHandler,
 } from '@retrap/device'
-import { inputStatus } from './crtc-timing.ts'
+import { inputStatus, VgaRegisters } from './registers.ts'
 import { Dac } from './dac.ts'
 import { DISPI, Dispi } from './dispi.ts'
 import { edidOf, type PreferredMode } from './edid.ts'
 import { checkDeviceNumber } from '../pci-device-number.ts'
 import { Planes, WINDOW_BYTES } from './planes.ts'
-import { VgaRegisters } from './registers.ts'
 import { VgaDisplay } from './vga-display.ts'
 
 /** Options of {@link StandardVga}. */

@@ -1,8 +1,7 @@
 import type { DisplayText } from '@retrap/device'
-import { characterDots, displayedLines, doubledDots, lineCompare } from './crtc-timing.ts'
+import { characterDots, displayedLines, doubledDots, lineCompare, type VgaRegisters } from './registers.ts'
 import type { Palette } from './graphics-picture.ts'
 import type { Picture } from './picture.ts'
-import type { VgaRegisters } from './registers.ts'
 
 /** Bytes of plane 2 for each glyph of a font, and offsets of the eight fonts. */
 const GLYPH_BYTES = 32

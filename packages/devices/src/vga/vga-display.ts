@@ -7,13 +7,12 @@ import {
   MEMORY_PAGE_BYTES,
   type OwnedMemory,
 } from '@retrap/device'
-import { frameNs } from './crtc-timing.ts'
+import { frameNs, type VgaRegisters } from './registers.ts'
 import type { Dac } from './dac.ts'
 import type { Dispi } from './dispi.ts'
 import { GRAPHICS_BYTES, GraphicsPicture, Palette } from './graphics-picture.ts'
 import { Picture } from './picture.ts'
 import type { Planes } from './planes.ts'
-import type { VgaRegisters } from './registers.ts'
 import { type BlinkPhase, TextPicture } from './text-picture.ts'
 
 /** Bit 5 of the attribute controller's index: without it the screen is black. */

@@ -1,5 +1,4 @@
-import { I8042 } from '../../src/i8042.ts'
-import type { I8042Options } from '../../src/i8042-state.ts'
+import { I8042, type I8042Options } from '../../src/i8042.ts'
 import { FakeMachine } from './fake-machine.ts'
 import { TestInput } from './test-input.ts'
 
