@@ -1,6 +1,6 @@
 import { USUAL_RELEASE } from '@retrap/debian'
 import { openFolderRoot, openHostRoot } from '@retrap/linux-guest/jobs/host-root'
-import { NETWORK_COMMANDS, type SharedFolder } from '@retrap/linux-guest/jobs/job'
+import { NETWORK_COMMANDS, setClock, type SharedFolder } from '@retrap/linux-guest/jobs/job'
 import { filesOf, guestMounts, guestShares } from '@retrap/linux-guest/jobs/kept-machine'
 import { type ExecKind, growCommands } from '@retrap/linux-guest/jobs/machine'
 import { openModules } from '@retrap/linux-guest/jobs/module-share'
@@ -155,7 +155,13 @@ export class Sandbox {
       const root = await openRoot(options)
       closing.push(() => root.close())
       const folders = shares.map((one) => ({ ...one, local: new LocalShare(one.path) }))
-      closing.push(...folders.map(({ local }) => () => local.close()))
+      closing.push(
+        ...folders.map(
+          ({ local }) =>
+            () =>
+              local.close(),
+        ),
+      )
       const modules = await openModules(kind, [], tell)
       closing.push(() => modules.close())
       const files = filesOf(root.share, folders)
@@ -176,7 +182,7 @@ export class Sandbox {
         files: place.files,
         preparation: [
           ...growCommands({ ...kind, cpus: 1 }),
-          `date -s @${Math.ceil(Date.now() / 1000)} >/dev/null`,
+          setClock(Date.now() / 1000),
           ...(network === false ? [] : NETWORK_COMMANDS),
         ],
         entropy: randomBytes(64),
@@ -209,7 +215,8 @@ export class Sandbox {
     const running = await this.#start(command, stdin !== undefined, options, (stream, part) => {
       bytes += part.length
       if (bytes <= maxOutputBytes) printed[stream].push(part)
-      else killed.reject(this.#ended('ERR_SANDBOX_OUTPUT', `it has printed over ${maxOutputBytes} bytes`, command, text))
+      else
+        killed.reject(this.#ended('ERR_SANDBOX_OUTPUT', `it has printed over ${maxOutputBytes} bytes`, command, text))
     })
     killed.promise.catch(() => running.kill('SIGKILL'))
     const aborted = (): void => killed.reject(signal!.reason)

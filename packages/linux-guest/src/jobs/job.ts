@@ -58,7 +58,7 @@ export interface Job extends JobProgram {
   readonly terminal: TerminalSize | undefined
   /** Commands to run first, for example to configure a network. */
   readonly preparation: readonly string[]
-  /** Random bytes for the guest's kernel; undefined: the guest has some already. */
+  /** Random bytes for the guest's kernel; undefined: the guest has some, and the host's time, already. */
   readonly entropy: Uint8Array | undefined
 }
 
@@ -143,7 +143,7 @@ export function become({ program, env, uid, gid, workingDirectory }: JobProgram,
   ]
 }
 
-/** The commands that prepare a job in a guest which waits for one, and ask for the time. */
+/** The commands that prepare a job in a guest which waits for one, and ask for the time, or start it. */
 export function encodeJob(job: Job): string {
   const { workingDirectory, terminal } = job
   const directory = quote(`/new${workingDirectory}`)
@@ -159,7 +159,7 @@ export function encodeJob(job: Job): string {
         ]),
     `[ -d ${directory} ] || { echo end directory >&7; exit; }`,
     `start() { ${[ENTER_OWN_ROOT, ...become(job, terminal === undefined ? '<&9 >/out 2>/err' : '>&0 2>&0')].join('\n')}; }`,
-    `echo ${EXEC_TIME} >&7`,
+    job.entropy === undefined ? 'start' : `echo ${EXEC_TIME} >&7`,
   ]
   return `${lines.join('\n')}\n`
 }
@@ -221,7 +221,10 @@ export const encodeHeard = (name: string, program: JobProgram, first: string): s
  * The commands that set the guest's time, once the host is asked for it, and become the program. The guest's clock is never behind the
  * host's: for `make` a file of a share would have been written in the future.
  */
-export const encodeStart = (epochSeconds: number): string => `date -s @${Math.ceil(epochSeconds)} >/dev/null; start\n`
+export const encodeStart = (epochSeconds: number): string => `${setClock(epochSeconds)}; start\n`
+
+/** The command that sets the guest's time. */
+export const setClock = (epochSeconds: number): string => `date -s @${Math.ceil(epochSeconds)} >/dev/null`
 
 /** Signals that go to the program and its whole session, like those of a terminal. */
 const OF_GROUP: ReadonlySet<string> = new Set(['SIGINT', 'SIGHUP', 'SIGQUIT'])

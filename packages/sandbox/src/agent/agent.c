@@ -1,8 +1,7 @@
-// The agent: a static program for Linux on x86-64, without a C library.
-//
+// The agent: a static program for Linux on x86-64, without a C library. `npx vitest run agent -u` compiles it.
 // It takes requests from descriptor 0 and answers on descriptor 1, as `protocol.ts` describes. Its working folder
 // becomes its root folder, unless it has an argument. It exits with 0 when the host closes the requests, with 1 if it
-// cannot change its root, and with 2 on an invalid request. `npx vitest run agent -u` compiles it to `agent-program.ts`.
+// cannot change its root, and with 2 on an invalid request.
 #include <asm/ioctls.h>
 #include <asm/signal.h>
 #include <asm/unistd.h>
@@ -13,12 +12,10 @@
 #include <linux/sched.h>
 #include <linux/signalfd.h>
 #include <linux/stat.h>
-#include <linux/time.h>
 #include <linux/wait.h>
 
 // Numbers in frames have any alignment.
 typedef __u32 __attribute__((aligned(1))) u32;
-typedef __u64 __attribute__((aligned(1))) u64;
 typedef __u8 u8;
 
 // Numbers of `protocol.ts`.
@@ -30,17 +27,13 @@ enum { MOST_REQUEST = 0x40000, MOST_INPUT = 0x8000, MOST_READ = 0x10000, MOST_RU
 // Numbers in the payload of a Run, before its folder and the texts of three lists.
 enum { UID, GID, FLAGS, COUNTS, FOLDER = COUNTS + 3 };
 enum { CANDIDATES, ARGV, ENVIRONMENT };
-
-// Exit codes.
-enum { DISCONNECTED = 0, NO_ROOT = 1, INVALID = 2, CHILD_FAILED = 127 };
+enum { DISCONNECTED = 0, NO_ROOT = 1, INVALID = 2, CHILD_FAILED = 127 }; // Exit codes.
 // States of a run: its end has not been sent; only its outputs are left. The input closes after its pending bytes.
 enum { RUNNING = 1, ENDED = 2, CLOSING = 4 };
-// Descriptors of a new run's pipes.
-enum { INPUT_READ, INPUT_WRITE, OUTPUT_READ, OUTPUT_WRITE, ERROR_READ, ERROR_WRITE, PIPE_ENDS };
+enum { INPUT_READ, INPUT_WRITE, OUTPUT_READ, OUTPUT_WRITE, ERROR_READ, ERROR_WRITE, PIPE_ENDS }; // Pipes of a new run.
 // A FIFO or a terminal must not block the agent, and no terminal may become its own.
 enum { OPEN = O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
-// Most bytes of an answer from one read. With its header it has 32 KiB, the most that a virtio console port takes in one
-// write (Linux drivers/char/virtio_console.c, port_fops_write()).
+// A virtio console port takes 32 KiB in one write (Linux drivers/char/virtio_console.c, port_fops_write()).
 enum { CHUNK = 0x8000 - HEADER_BYTES };
 
 // Runs; the state of a free one is 0. The last `left` of the bytes given to the input are not in its pipe yet.
@@ -51,16 +44,18 @@ struct entries { struct pollfd input, outputs[2]; };
 static struct { struct pollfd requests, signals; struct entries runs[MOST_RUNS]; } polls;
 // The number of runs up to the last one that is not free, and 1 while there are descendants.
 static u32 used, busy;
-
 // The answer under construction. Its payload is aligned for getdents64.
-static struct { u8 unused[7]; u32 length; u8 type; u32 id; u8 payload[MOST_READ + 1]; } answer __attribute__((aligned(16)));
+static struct __attribute__((aligned(16))) {
+  u8 unused[16 - HEADER_BYTES]; u32 length; u8 type; u32 id; u8 payload[MOST_READ + 1];
+} answer;
 static u32 *const numbers = (u32 *)answer.payload;
-// Requests that are not handled yet, and the end of the request that is being handled.
-static char requests[LENGTH_BYTES + MOST_REQUEST], *requestEnd;
+// Bytes of requests that are not handled yet.
+static char requests[LENGTH_BYTES + MOST_REQUEST];
 static u32 received;
-
+// The payload of the request that is being handled, and its end.
+static u32 *given;
+static char *givenEnd;
 // The new run. Each of its lists of texts ends in a zero.
-static const u32 *newRun;
 static char *pointers[MOST_REQUEST + 3], **lists[3];
 static int pipes[PIPE_ENDS], nullFile;
 static u32 ownUid, ownGid;
@@ -75,24 +70,21 @@ static inline __attribute__((always_inline)) long call(long number, long a, long
   return number;
 }
 
-static __attribute__((noreturn)) void leave(int code) {
-  for (;;) CALL(__NR_exit, code);
-}
+static __attribute__((noreturn)) void leave(int code) { for (;;) CALL(__NR_exit, code); }
 
 static void closeAt(int *descriptor) {
   if (*descriptor >= 0) CALL(__NR_close, *descriptor);
   *descriptor = -1;
 }
 
-static void copy(char *to, const char *from, unsigned long bytes) {
+static void copy(void *to, const void *from, unsigned long bytes) {
   asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
 }
 
 // Returns the address behind a text of the request.
 static char *behind(char *text) {
-  while (text < requestEnd && *text != 0) text++;
-  if (text >= requestEnd) leave(INVALID);
-  return text + 1;
+  for (; text < givenEnd; text++) if (*text == 0) return text + 1;
+  leave(INVALID);
 }
 
 static void send(u8 type, u32 bytes) {
@@ -105,13 +97,6 @@ static void send(u8 type, u32 bytes) {
   }
 }
 
-// Answers with bytes of the payload, or with an error for a negative result.
-static void sendResult(int result, u8 type, u32 bytes) {
-  if (result >= 0) return send(type, bytes);
-  numbers[0] = -result;
-  send(ERROR, 4);
-}
-
 // Ends the child if a step of it failed, and leaves the failure to the agent, whose memory it shares.
 static void check(u32 stage, int result) {
   if (result >= 0) return;
@@ -121,21 +106,19 @@ static void check(u32 stage, int result) {
 }
 
 static __attribute__((noreturn, used)) void runChild(void) {
-  u32 uid = newRun[UID], gid = newRun[GID];
-  unsigned long noSignals = 0;
-  int error = -ENOENT;
+  long noSignals = 0, error = -ENOENT;
   CALL(__NR_setsid);
-  check(STAGE_OTHER, CALL(__NR_dup2, newRun[FLAGS] & RUN_INPUT ? pipes[INPUT_READ] : nullFile, 0));
+  check(STAGE_OTHER, CALL(__NR_dup2, given[FLAGS] & RUN_INPUT ? pipes[INPUT_READ] : nullFile, 0));
   check(STAGE_OTHER, CALL(__NR_dup2, pipes[OUTPUT_WRITE], 1));
   check(STAGE_OTHER, CALL(__NR_dup2, pipes[ERROR_WRITE], 2));
   CALL(__NR_rt_sigprocmask, SIG_SETMASK, &noSignals, 0, sizeof noSignals);
-  if (uid != ownUid || gid != ownGid) {
+  if (given[UID] != ownUid || given[GID] != ownGid) {
     check(STAGE_OTHER, CALL(__NR_setgroups, 0, 0));
     // The group comes first: without the privileges of user 0 it could not change.
-    check(STAGE_OTHER, CALL(__NR_setresgid, gid, gid, gid));
-    check(STAGE_OTHER, CALL(__NR_setresuid, uid, uid, uid));
+    check(STAGE_OTHER, CALL(__NR_setresgid, given[GID], given[GID], given[GID]));
+    check(STAGE_OTHER, CALL(__NR_setresuid, given[UID], given[UID], given[UID]));
   }
-  check(STAGE_FOLDER, CALL(__NR_chdir, newRun + FOLDER));
+  check(STAGE_FOLDER, CALL(__NR_chdir, given + FOLDER));
   // A later candidate runs where an earlier one is missing or not executable. EACCES is the most useful of the errors.
   for (char **candidate = lists[CANDIDATES]; *candidate != 0; candidate++) {
     int result = CALL(__NR_execve, *candidate, lists[ARGV], lists[ENVIRONMENT]);
@@ -155,17 +138,13 @@ static int startChild(void) {
   return result;
 }
 
-static void startRun(const u32 *given) {
+static void startRun(void) {
   char **at = pointers, *text = behind((char *)(given + FOLDER));
   for (u32 list = 0; list < 3; list++) {
     lists[list] = at;
-    for (u32 left = given[COUNTS + list]; left > 0; left--) {
-      *at++ = text;
-      text = behind(text);
-    }
+    for (u32 left = given[COUNTS + list]; left > 0; left--, text = behind(text)) *at++ = text;
     *at++ = 0;
   }
-  newRun = given;
   u32 i = 0, pipe = given[FLAGS] & RUN_INPUT ? INPUT_READ : OUTPUT_READ;
   while (i < MOST_RUNS && runs[i].state != 0) i++;
   int child = i < MOST_RUNS ? 0 : -EAGAIN;
@@ -173,26 +152,24 @@ static void startRun(const u32 *given) {
   // Only the agent's end: a program expects an input that blocks.
   if (pipes[INPUT_WRITE] >= 0) CALL(__NR_fcntl, pipes[INPUT_WRITE], F_SETFL, O_NONBLOCK);
   numbers[0] = 0;
+  numbers[1] = STAGE_OTHER;
   if (child >= 0) child = startChild();
-  u8 type = child >= 0 && numbers[0] == 0 ? STARTED : FAILED;
-  if (type == STARTED) {
-    numbers[0] = child;
-    runs[i] = (struct run){answer.id, child, RUNNING, 0, 0, pipes[INPUT_WRITE]};
+  if (child < 0) numbers[0] = -child;
+  int hasFailed = numbers[0] != 0;
+  // A child that failed is reaped here; its SIGCHLD then finds nothing, or the deaths of others.
+  if (hasFailed && child > 0) CALL(__NR_wait4, child, 0, __WALL, 0);
+  if (!hasFailed) {
     // No entry has a result of poll() yet: this turn still looks at results.
     struct pollfd output = {pipes[OUTPUT_READ], POLLIN, 0}, errors = {pipes[ERROR_READ], POLLIN, 0};
     polls.runs[i] = (struct entries){{-1, POLLOUT, 0}, {output, errors}};
+    runs[i] = (struct run){answer.id, child, RUNNING, 0, 0, pipes[INPUT_WRITE]};
     pipes[INPUT_WRITE] = pipes[OUTPUT_READ] = pipes[ERROR_READ] = -1;
-    if (used <= i) used = i + 1;
+    numbers[0] = child;
     busy = 1;
-  } else if (child >= 0) {
-    // The child is reaped here; its SIGCHLD then finds nothing, or the deaths of others.
-    CALL(__NR_wait4, child, 0, __WALL, 0);
-  } else {
-    numbers[0] = -child;
-    numbers[1] = STAGE_OTHER;
+    if (used <= i) used = i + 1;
   }
   for (u32 end = 0; end < PIPE_ENDS; end++) closeAt(&pipes[end]);
-  send(type, type == STARTED ? 4 : 8);
+  send(hasFailed ? FAILED : STARTED, hasFailed ? 8 : 4);
 }
 
 // Returns the index of a running run, by its process or its identifier; -1 if there is none.
@@ -221,20 +198,20 @@ static void feed(u32 i) {
   send(TAKEN, written < 0);
 }
 
-static void takeInput(u32 i, const char *given) {
-  u32 bytes = requestEnd - given;
+static void handleRun(u8 type) {
+  int i = find(0, answer.id);
+  u32 bytes = givenEnd - (char *)given;
+  // A run may have ended before a request for it arrives.
+  if (i < 0) return;
+  if (type == KILL) CALL(__NR_kill, -(int)runs[i].pid, given[0]);
+  if (type == INPUT_END && runs[i].left > 0) runs[i].state |= CLOSING;
+  else if (type == INPUT_END) closeInput(i);
+  if (type != INPUT) return;
   if (bytes > MOST_INPUT || runs[i].left > 0) leave(INVALID);
   copy(inputs[i], given, bytes);
   runs[i].given = runs[i].left = bytes;
   polls.runs[i].input.fd = runs[i].input;
   feed(i);
-}
-
-// Frees a run that has ended and whose outputs are closed.
-static void release(u32 i) {
-  if (!(runs[i].state & ENDED) || polls.runs[i].outputs[0].fd >= 0 || polls.runs[i].outputs[1].fd >= 0) return;
-  runs[i].state = 0;
-  while (used > 0 && runs[used - 1].state == 0) used--;
 }
 
 // Reads an output once, and sends the bytes unless the end of the run has been sent. Returns the result of read().
@@ -243,15 +220,6 @@ static int readOutput(u32 i, u32 output, int most) {
   answer.id = runs[i].id;
   if (bytes > 0 && runs[i].state & RUNNING) send(OUTPUT + output, bytes);
   return bytes;
-}
-
-// Handles a result of poll(). Without writers a pipe is at its end after a short read.
-static void handleOutput(u32 i, u32 output) {
-  struct pollfd *entry = &polls.runs[i].outputs[output];
-  int bytes = entry->revents & POLLIN ? readOutput(i, output, CHUNK) : 0;
-  if (bytes > 0 && (bytes == CHUNK || !(entry->revents & POLLHUP))) return;
-  closeAt(&entry->fd);
-  release(i);
 }
 
 static void endRun(u32 i, int status) {
@@ -266,7 +234,6 @@ static void endRun(u32 i, int status) {
   answer.id = runs[i].id;
   numbers[0] = status;
   send(EXIT, 4);
-  release(i);
 }
 
 // Reaps children, and descendants without a parent.
@@ -286,7 +253,7 @@ static void handleDeaths(void) {
 }
 
 // Calls open() or mkdir(). If folders of the path are missing and the request allows it, it makes them and tries again.
-static int make(long number, const u32 *given, int a, int b) {
+static int make(long number, int a, int b) {
   char *path = (char *)(given + 2);
   int result = CALL(number, path, a, b);
   if (result != -ENOENT || !(given[0] & MAKE_PARENTS)) return result;
@@ -299,42 +266,39 @@ static int make(long number, const u32 *given, int a, int b) {
   return CALL(number, path, a, b);
 }
 
-static void writeFile(const u32 *given) {
+static int writeFile(void) {
   char *data = behind((char *)(given + 2));
   int flags = OPEN | O_WRONLY | O_CREAT | (given[0] & WRITE_APPEND ? O_APPEND : O_TRUNC);
-  int file = make(__NR_open, given, flags, given[1]);
-  long written = file;
-  for (; written > 0 && data < requestEnd; data += written) written = CALL(__NR_write, file, data, requestEnd - data);
+  int file = make(__NR_open, flags, given[1]);
+  long written = 0;
+  if (file < 0) return file;
+  while (data < givenEnd && (written = CALL(__NR_write, file, data, givenEnd - data)) > 0) data += written;
   // Some filesystems report a failed write when the file is closed.
-  int closed = file < 0 ? 0 : CALL(__NR_close, file);
-  sendResult(written < 0 ? written : closed, DONE, 0);
+  int closed = CALL(__NR_close, file);
+  return written < 0 ? written : closed;
 }
 
-static void readFile(const u32 *given) {
-  u32 most = given[2] < MOST_READ ? given[2] : MOST_READ, bytes = 0;
-  int file = CALL(__NR_open, given + 3, OPEN), got = file;
+// Reads bytes into the answer, and returns how many.
+static int readFile(void) {
+  int most = given[2] < MOST_READ ? given[2] : MOST_READ, all = 0, got = 0;
+  long from = given[0] | (long)given[1] << 32;
+  int file = CALL(__NR_open, given + 3, OPEN);
+  if (file < 0) return file;
   // A short read is not the end in /proc and the like.
-  while (got > 0 && bytes < most) {
-    got = CALL(__NR_pread64, file, answer.payload + bytes, most - bytes, *(u64 *)given + bytes);
-    if (got > 0) bytes += got;
-  }
-  closeAt(&file);
-  sendResult(got, DATA, bytes);
+  while (all < most && (got = CALL(__NR_pread64, file, answer.payload + all, most - all, from + all)) > 0) all += got;
+  CALL(__NR_close, file);
+  return got < 0 ? got : all;
 }
 
-static void list(const char *path) {
-  int folder = CALL(__NR_open, path, OPEN | O_DIRECTORY), bytes = folder;
-  while (bytes > 0 && (bytes = CALL(__NR_getdents64, folder, answer.payload, CHUNK)) > 0) send(ENTRIES, bytes);
-  closeAt(&folder);
-  sendResult(bytes, DONE, 0);
+static int list(void) {
+  int folder = CALL(__NR_open, given, OPEN | O_DIRECTORY), bytes;
+  if (folder < 0) return folder;
+  while ((bytes = CALL(__NR_getdents64, folder, answer.payload, CHUNK)) > 0) send(ENTRIES, bytes);
+  CALL(__NR_close, folder);
+  return bytes;
 }
 
-static int removePath(const char *path) {
-  int result = CALL(__NR_unlink, path);
-  return result == -EISDIR ? CALL(__NR_rmdir, path) : result;
-}
-
-static int addEntropy(const struct rand_pool_info *given) {
+static int addEntropy(void) {
   int file = CALL(__NR_open, "/dev/urandom", OPEN | O_WRONLY);
   if (file < 0) return file;
   CALL(__NR_ioctl, file, RNDADDENTROPY, given);
@@ -342,18 +306,25 @@ static int addEntropy(const struct rand_pool_info *given) {
   return CALL(__NR_close, file);
 }
 
-static void handle(u8 type, u32 *given) {
-  char *path = (char *)given;
-  int i = type >= INPUT && type <= KILL ? find(0, answer.id) : 0, result = 0;
-  // A run may have ended before a request for it arrives.
-  if (i < 0) return;
-  if (type == RUN) return startRun(given);
-  if (type == INPUT) return takeInput(i, path);
-  if (type == INPUT_END && runs[i].left == 0) return closeInput(i);
-  if (type == INPUT_END) {
-    runs[i].state |= CLOSING;
-    return;
-  }
+static void handle(u8 type) {
+  int result = 0, flags = given[0] & STAT_LINK ? AT_SYMLINK_NOFOLLOW : 0;
+  if (type == 0 || type > ENTROPY) leave(INVALID);
+  if (type == RUN) return startRun();
+  if (type == INPUT || type == INPUT_END || type == KILL) return handleRun(type);
+  if (type == WRITE) result = writeFile();
+  if (type == READ) result = readFile();
+  if (type == LIST) result = list();
+  if (type == STAT) result = CALL(__NR_statx, AT_FDCWD, given + 1, flags, STATX_BASIC_STATS, answer.payload);
+  if (type == TIME) result = CALL(__NR_clock_settime, CLOCK_REALTIME, given);
+  if (type == REMOVE) result = CALL(__NR_unlink, given);
+  if (type == REMOVE && result == -EISDIR) result = CALL(__NR_rmdir, given);
+  if (type == RENAME) result = CALL(__NR_rename, given, behind((char *)given));
+  if (type == MAKE_FOLDER) result = make(__NR_mkdir, given[1], 0);
+  if (type == ENTROPY) result = addEntropy();
+  if (result < 0) numbers[0] = -result;
+  if (result < 0) send(ERROR, 4);
+  else if (type == READ || type == STAT) send(DATA, type == READ ? result : (int)sizeof(struct statx));
+  else send(DONE, 0);
 }
 
 // Reads requests, and handles the complete ones.
@@ -364,13 +335,14 @@ static void receive(void) {
   if (bytes <= 0 && polls.requests.revents & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL)) leave(DISCONNECTED);
   if (bytes <= 0) return;
   char *at = requests;
-  for (received += bytes; received >= LENGTH_BYTES; received -= requestEnd - at, at = requestEnd) {
+  for (received += bytes; received >= LENGTH_BYTES; received -= givenEnd - at, at = givenEnd) {
     u32 length = *(u32 *)at;
     if (length < HEADER_BYTES - LENGTH_BYTES || length > MOST_REQUEST) leave(INVALID);
     if (received < LENGTH_BYTES + length) break;
-    requestEnd = at + LENGTH_BYTES + length;
+    givenEnd = at + LENGTH_BYTES + length;
     answer.id = *(u32 *)(at + 5);
-    handle(at[4], (u32 *)(at + HEADER_BYTES));
+    given = (u32 *)(at + HEADER_BYTES);
+    handle(at[4]);
   }
   // The rest moves to the start of the buffer, which has room for one request.
   if (at != requests) copy(requests, at, received);
@@ -384,10 +356,21 @@ static void turn(void) {
   if (polls.requests.revents) receive();
   for (u32 i = 0; i < used; i++) {
     if (polls.runs[i].input.revents) feed(i);
-    if (polls.runs[i].outputs[0].revents) handleOutput(i, 0);
-    if (polls.runs[i].outputs[1].revents) handleOutput(i, 1);
+    for (u32 output = 0; output < 2; output++) {
+      struct pollfd *entry = &polls.runs[i].outputs[output];
+      if (!entry->revents) continue;
+      int bytes = entry->revents & POLLIN ? readOutput(i, output, CHUNK) : 0;
+      // Without writers a pipe is at its end after a short read.
+      if (bytes <= 0 || (bytes < CHUNK && entry->revents & POLLHUP)) closeAt(&entry->fd);
+    }
   }
   if (polls.signals.revents) handleDeaths();
+  // Runs that have ended are free when their outputs are closed.
+  for (u32 i = 0; i < used; i++) {
+    const struct pollfd *outputs = polls.runs[i].outputs;
+    if (runs[i].state == ENDED && outputs[0].fd < 0 && outputs[1].fd < 0) runs[i].state = 0;
+  }
+  while (used > 0 && runs[used - 1].state == 0) used--;
 }
 
 static __attribute__((noreturn, used)) void agent(long argc) {
@@ -408,9 +391,8 @@ static __attribute__((noreturn, used)) void agent(long argc) {
   CALL(__NR_close_range, 3, ~0u, 0);
   nullFile = CALL(__NR_open, "/dev/null", O_RDWR | O_CLOEXEC);
   for (u32 end = 0; end < PIPE_ENDS; end++) pipes[end] = -1;
-  int signals = CALL(__NR_signalfd4, -1, &childSignal, sizeof childSignal, O_CLOEXEC);
-  polls.requests = (struct pollfd){0, POLLIN | POLLRDHUP, 0};
-  polls.signals = (struct pollfd){signals, POLLIN, 0};
+  polls.requests.events = POLLIN | POLLRDHUP;
+  polls.signals = (struct pollfd){CALL(__NR_signalfd4, -1, &childSignal, sizeof childSignal, O_CLOEXEC), POLLIN, 0};
   send(READY, 0);
   for (;;) turn();
 }

@@ -1,9 +1,9 @@
-/** A fork of a prepared machine that is made before its run: it has random numbers of its own, and stands still. */
+/** A fork of a prepared machine that is made before its run: it has random numbers of its own and the host's time, and stands still. */
 import { randomBytes } from 'node:crypto'
 import type { ByteStreamBackend, ByteStreamClient } from '@retrap/device'
 import type { Share } from '@retrap/virtio/p9'
 import { type ExecGuest, type ExecOutside, type GuestStreams, unused } from '@retrap/linux-guest/jobs/guest'
-import { stir } from '@retrap/linux-guest/jobs/job'
+import { setClock, stir } from '@retrap/linux-guest/jobs/job'
 import type { ExecKind } from '@retrap/linux-guest/jobs/machine'
 import { ExecError } from '@retrap/linux-guest/jobs/errors'
 
@@ -79,7 +79,7 @@ export class StagedGuest {
     const late = outside.shares.map((one, i) => ({ ...one, share: shares[i]! }))
     const streams = { ...unused((line) => status.hear(line)), ...ports } as unknown as GuestStreams
     const guest = await original.fork(kind, streams, { ...outside, shares: late, network: undefined }, true)
-    guest.jobs.say([...stir(randomBytes(64)), `echo ${STAGED} >&7`, ''].join('\n'))
+    guest.jobs.say([...stir(randomBytes(64)), setClock(Date.now() / 1000), `echo ${STAGED} >&7`, ''].join('\n'))
     const { reason } = await guest.run(over.signal, MOST_MS)
     if (over.signal.aborted) return new StagedGuest(guest, ports, shares, status)
     guest.close()
