@@ -1,6 +1,6 @@
 /** What a CD drive answers, byte by byte. Sources: MMC-5, SPC-3; the sections are named with the answers. */
 import { describe, expect, test } from 'vitest'
-import * as cdPayloads from '../src/cd-payloads.ts'
+import * as cdPayloads from '../src/scsi-cd.ts'
 
 const hex = (bytes: Iterable<number> | null): string | null =>
   bytes === null

@@ -1,6 +1,6 @@
 /** What a disk answers, byte by byte. Sources: SPC-4 (INQUIRY, its pages, mode pages), SBC-3 (capacities, B0h to B2h). */
 import { expect, test } from 'vitest'
-import * as diskPayloads from '../src/disk-payloads.ts'
+import * as diskPayloads from '../src/scsi-disk.ts'
 
 const hex = (bytes: Iterable<number> | null): string | null =>
   bytes === null

@@ -1,7 +1,7 @@
 import { TestDisk } from '@retrap/device/test-machine'
 import type { BlockTrayClient, BlockTrayState } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
-import { configuration } from '../src/cd-payloads.ts'
+import { configuration } from '../src/scsi-cd.ts'
 import { HeldSense, ScsiCd, ScsiDisk, SENSE, senseOf } from '../src/index.ts'
 
 /** A drive that has told of its power-on. */
