@@ -1,7 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { checkHost } from './arguments.ts'
 import { AnnouncedRom, ROM_BLOCK } from './announced-rom.ts'
-import { matches, RECORD_ENABLED } from './structure.ts'
+import { matches, RECORD_ENABLED, word } from './structure.ts'
 import { VapicError } from './errors.ts'
 import type { VapicHost } from './host.ts'
 import {
@@ -12,10 +12,23 @@ import {
   patchFor,
   type TprAccess,
 } from './instructions.ts'
-import { kpcrNumber } from './kpcr.ts'
 import { checkSaved, noStructure, type SavedVapic, saveStructure } from './saved.ts'
 import { type PatchedSite, PatchedSites } from './sites.ts'
 import { UnpatchedCode } from './unpatched-code.ts'
+
+// The processor control region of 32-bit Windows, which FS points at in the kernel. Source: the kvmvapic option ROM's
+// interface; Windows' KPCR.
+const KPCR_SELF = 0x1c
+/** Offset of the processor's number. */
+export const KPCR_NUMBER = 0x51
+
+/** Returns the processor's number from its KPCR; -1 if FS does not point to a KPCR, which must contain its own address. */
+function kpcrNumber(host: VapicHost, vcpu: number): number {
+  const { fsBase } = host.registers(vcpu)
+  const bytes = new Uint8Array(KPCR_NUMBER + 1)
+  if (!host.readLinear(vcpu, fsBase, bytes)) return -1
+  return word(bytes, KPCR_SELF) === fsBase >>> 0 ? bytes[KPCR_NUMBER]! : -1
+}
 
 /** Numbers the stages of patching, as in the migration stream. */
 export const VapicState = {

@@ -44,7 +44,7 @@ import {
   type Label,
   near,
 } from '@retrap/x86-assembler'
-import { KPCR_NUMBER } from './kpcr.ts'
+import { KPCR_NUMBER } from './patcher.ts'
 import {
   CALLS_SIGNATURE,
   RECORD_CALLS,
