@@ -2,7 +2,6 @@ import { RECORDS_PER_PAGE } from './access-record.ts'
 import { ConfigSpace, type EcamWindow } from './config-space.ts'
 import { IoreqError } from './errors.ts'
 import { FailureHandler, type DeviceFailure } from './failures.ts'
-import { ImmediateAccess } from './immediate.ts'
 import { IOREQ_PAGE_BYTES, IOREQ_SLOTS } from './layout.ts'
 import { PendingRequests } from './pending.ts'
 import { Registration } from './registration.ts'
@@ -63,7 +62,6 @@ export interface IoDispatchState {
 export interface DispatchParts {
   readonly registration: Registration
   readonly space: ConfigSpace
-  readonly immediate: ImmediateAccess
   readonly pending: PendingRequests
   readonly failures: FailureHandler
   readonly submission: Submission
@@ -102,16 +100,13 @@ export function dispatchParts(options: IoDispatchOptions, answer: Word64 & { cou
     onComplete: options.onComplete?.bind(options),
     trace,
     invalidations,
-    servers: () => parties.present(),
+    servers: () => registration.present(),
   })
-  const traced = trace !== undefined
-  const registration = new Registration({
-    ...{ vcpus, pages: options, space, pending, invalidations, traced },
-    isRam: (gpa) => options.guestMemory?.read(gpa, new Uint8Array(1)) === true,
-  })
-  const { parties, ports, mmio } = registration
   const { guestMemory } = options
-  const immediate = new ImmediateAccess({ parties, ports, mmio, space, failures, answer, guestMemory, trace })
-  const submission = new Submission({ parties, space, immediate, pending, failures, answer })
-  return { registration, space, immediate, pending, failures, submission }
+  const registration = new Registration({
+    ...{ vcpus, pages: options, space, pending, invalidations, traced: trace !== undefined },
+    isRam: (gpa) => guestMemory?.read(gpa, new Uint8Array(1)) === true,
+  })
+  const submission = new Submission({ registration, space, pending, failures, answer, guestMemory, trace })
+  return { registration, space, pending, failures, submission }
 }

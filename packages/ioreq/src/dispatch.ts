@@ -12,7 +12,6 @@ import { type IoDispatchOptions, type IoDispatchState, dispatchParts } from './d
 import { IoreqError } from './errors.ts'
 import { createIoRequest, type IoRequest, requestAddress } from './request.ts'
 import type { FailureHandler } from './failures.ts'
-import type { ImmediateAccess } from './immediate.ts'
 import * as L from './layout.ts'
 import type { PendingRequests, VcpuRequests } from './pending.ts'
 import type { PortWindow } from './port-window.ts'
@@ -56,7 +55,6 @@ export class IoDispatch {
   /** `#ports.map`, since a look-up was made. */
   #portMap: Uint32Array
   readonly #portRegions: readonly ServedRegion[]
-  readonly #immediate: ImmediateAccess
   readonly #pending: PendingRequests
   readonly #submission: Submission
   readonly #failures: FailureHandler
@@ -65,7 +63,7 @@ export class IoDispatch {
   #window: PortWindow | null = null
 
   constructor(options: IoDispatchOptions) {
-    const { registration, space, immediate, pending, failures, submission } = dispatchParts(options, this)
+    const { registration, space, pending, failures, submission } = dispatchParts(options, this)
     this.#registration = registration
     this.#space = space
     const { ports, mmio } = registration
@@ -76,7 +74,6 @@ export class IoDispatch {
     this.#portMap = ports.map
     this.#portRegions = ports.regions
     this.#failures = failures
-    this.#immediate = immediate
     this.requests = pending
     this.#pending = pending
     this.#submission = submission
@@ -116,12 +113,12 @@ export class IoDispatch {
 
   /** The server with this id, or null. */
   server(id: number): IoreqServer | null {
-    return this.#registration.parties.servers[id] ?? null
+    return this.#registration.servers[id] ?? null
   }
 
   /** The servers that there are. */
   get servers(): readonly IoreqServer[] {
-    return this.#registration.parties.present()
+    return this.#registration.present()
   }
 
   /** Claims ports for the hypervisor itself, before any server. Handlers answer at once. */
@@ -357,7 +354,7 @@ export class IoDispatch {
     const { size, count, type } = request
     if ((size !== 1 && size !== 2 && size !== 4 && size !== 8) || (type === L.IOREQ_TYPE_PIO && size === 8)) {
       // Such a size never reaches a server.
-      return this.#immediate.unhandled(size)
+      return this.#submission.unhandled(size)
     }
     if ((type !== L.IOREQ_TYPE_PIO && type !== L.IOREQ_TYPE_COPY) || count < 1) {
       throw new IoreqError('ERR_INVALID', `request of type ${type} with ${count} elements cannot be submitted`)
@@ -407,7 +404,7 @@ export class IoDispatch {
     size: number,
     error: unknown,
   ): number {
-    return this.#immediate.failed(region, { type, direction, address, size }, error)
+    return this.#submission.failed(region, { type, direction, address, size }, error)
   }
 
   // ---- state ----

@@ -1,14 +1,9 @@
 import type { AccessRecord } from './access-record.ts'
 import type { Channel, LocalModels, ReplyTarget } from './channel.ts'
+import type { PendingRequests } from './pending.ts'
 import type { Claim } from './region.ts'
 import type { RegionTable } from './region-table.ts'
 import type { IoreqServer } from './server.ts'
-
-/** Hears what has become of requests to models of this process. */
-export interface LocalAnswers {
-  returned(server: IoreqServer, vcpu: number, lo: number, hi: number, mayRun: boolean): void
-  serverFailed(server: IoreqServer, vcpu: number, device: string, error: unknown): void
-}
 
 /** Calls the models of this process, and takes their answers as they return them. */
 export class LocalChannel implements Channel, ReplyTarget {
@@ -16,14 +11,14 @@ export class LocalChannel implements Channel, ReplyTarget {
   readonly functions: LocalModels['functions']
   readonly #requests: LocalModels['requests']
   readonly #server: IoreqServer
-  readonly #answers: LocalAnswers
+  readonly #pending: PendingRequests
 
-  constructor(server: IoreqServer, models: LocalModels, answers: LocalAnswers) {
+  constructor(server: IoreqServer, models: LocalModels, pending: PendingRequests) {
     this.regions = models.regions
     this.functions = models.functions
     this.#requests = models.requests
     this.#server = server
-    this.#answers = answers
+    this.#pending = pending
   }
 
   claims(kind: 'port' | 'mmio'): Claim[] {
@@ -35,10 +30,10 @@ export class LocalChannel implements Channel, ReplyTarget {
   }
 
   answer(vcpu: number, lo: number, hi: number, last: boolean): void {
-    this.#answers.returned(this.#server, vcpu, lo, hi, last)
+    this.#pending.returned(this.#server, vcpu, lo, hi, last)
   }
 
   reject(vcpu: number, device: string, error: unknown): void {
-    this.#answers.serverFailed(this.#server, vcpu, device === '' ? this.#server.name : device, error)
+    this.#pending.serverFailed(this.#server, vcpu, device === '' ? this.#server.name : device, error)
   }
 }

@@ -2,16 +2,9 @@ import type { AccessRecord } from './access-record.ts'
 import type { Channel } from './channel.ts'
 import * as L from './layout.ts'
 import { placeholder, type Claim, type ClaimedRegion } from './region.ts'
-import type { IoRequest } from './request.ts'
+import type { PendingRequests } from './pending.ts'
 import type { IoreqServer } from './server.ts'
 import { STATUS_DONE, STATUS_RETRY, STATUS_UNHANDLED } from './status.ts'
-
-/** Hears what goes wrong with requests that lie in pages. */
-export interface PageFailures {
-  /** The server breaks the protocol of slots. @returns `STATUS_ERROR`, or `STATUS_DONE` if the policy is `detach` */
-  protocolBroken(server: IoreqServer, request: IoRequest, what: string): number
-  serverFailed(server: IoreqServer, vcpu: number, device: string, error: unknown): void
-}
 
 /**
  * Puts requests into the server's page, and finds answers there: the producer's side of the protocol. It looks at a
@@ -21,12 +14,12 @@ export class PageChannel implements Channel {
   readonly regions = null
   readonly functions = null
   readonly #server: IoreqServer
-  readonly #failures: PageFailures
+  readonly #pending: PendingRequests
   readonly #elsewhere: Readonly<Record<'port' | 'mmio', ClaimedRegion>>
 
-  constructor(server: IoreqServer, failures: PageFailures) {
+  constructor(server: IoreqServer, pending: PendingRequests) {
     this.#server = server
-    this.#failures = failures
+    this.#pending = pending
     this.#elsewhere = { port: placeholder('port'), mmio: placeholder('mmio') }
     this.#elsewhere.port.server = server
     this.#elsewhere.mmio.server = server
@@ -45,7 +38,7 @@ export class PageChannel implements Channel {
     try {
       transport.notify(vcpu)
     } catch (error) {
-      this.#failures.serverFailed(this.#server, vcpu, name, error)
+      this.#pending.serverFailed(this.#server, vcpu, name, error)
     }
   }
 
@@ -66,7 +59,7 @@ export class PageChannel implements Channel {
     if (state > L.STATE_IORESP_READY || state < record.seenState) {
       slot.state = L.STATE_IOREQ_NONE
       const what = `the slot's state went from ${record.seenState} to ${state}`
-      const status = this.#failures.protocolBroken(this.#server, record, what)
+      const status = this.#pending.protocolBroken(this.#server, record, what)
       return status === STATUS_DONE ? STATUS_UNHANDLED : status
     }
     record.seenState = state

@@ -6,9 +6,7 @@ import { accessOf, describeRequest, type FailureHandler } from './failures.ts'
 import { type InvalidationListener, Invalidations } from './invalidations.ts'
 import { copyIoRequest, INVALIDATE_ALL, type InvalidationNotice, type IoRequest } from './request.ts'
 import * as L from './layout.ts'
-import type { LocalAnswers } from './local-channel.ts'
 import { LostServers } from './lost-servers.ts'
-import type { PageFailures } from './page-channel.ts'
 import type { IoreqServer } from './server.ts'
 import { isWithServer, wrongFreeSlot } from './slot.ts'
 import { STATUS_DONE, STATUS_RETRY } from './status.ts'
@@ -88,7 +86,7 @@ export interface VcpuRequests {
 }
 
 /** Sends requests to servers, and keeps them until each has its answer or its end. */
-export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests {
+export class PendingRequests implements VcpuRequests {
   readonly #waits: readonly Wait[]
   readonly #options: PendingOptions
   readonly #answer: Word64 & { count: number }
