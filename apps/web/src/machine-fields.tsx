@@ -1,8 +1,7 @@
 import { CPU_MODELS, cpuModel } from '@retrap/x86-cpu'
 import { useState } from 'preact/hooks'
 import { ActionForm, Choice, TextField } from './fields.tsx'
-import { NETWORK_NOTES } from './network-notes.ts'
-import { RelayAddress } from './relay-address.tsx'
+import { NETWORK_NOTES, RelayAddress } from './relay-address.tsx'
 import { type ChosenImage, commandLineFor, isRelay, NETWORKS, type Role, ROLES, type Settings } from './settings.ts'
 
 /** A field that adds an image at an address. */

@@ -13,8 +13,7 @@ import { ScreenPanel } from './screen-panel.tsx'
 import { SerialPanel } from './serial-panel.tsx'
 import type { Chosen } from './settings.ts'
 import { type Tab, Tabs } from './tabs.tsx'
-import { Icon, Tool } from './toolbar.tsx'
-import { useBack } from './use-back.ts'
+import { Icon, Tool, useBack } from './toolbar.tsx'
 import { useSound } from './use-sound.ts'
 
 const STATE_NAMES: Readonly<Record<PageState, string>> = {

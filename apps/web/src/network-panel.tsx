@@ -1,8 +1,7 @@
 import type { NetworkOptions } from '@retrap/web'
 import { useState } from 'preact/hooks'
 import { ActionForm, Choice } from './fields.tsx'
-import { RelayAddress } from './relay-address.tsx'
-import { NETWORK_NOTES } from './network-notes.ts'
+import { NETWORK_NOTES, RelayAddress } from './relay-address.tsx'
 import { isRelay, NETWORKS, type NetworkKind } from './settings.ts'
 import type { PanelProps } from './tabs.tsx'
 

@@ -1,4 +1,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { Alert, DropPlace, FileButton } from './controls.tsx'
+import type { MachineJsonProps } from './machine-json-text.tsx'
+import type { BroughtMachine } from './machine-json.ts'
+import { messageOf, prepareWorker } from './machine-life.ts'
 import {
   type Chosen,
   type ChosenImage,
@@ -13,14 +17,10 @@ import {
   toHash,
   withImage,
 } from './settings.ts'
-import { Alert, DropPlace, FileButton } from './controls.tsx'
-import type { BroughtMachine } from './machine-json.ts'
-import { bringMachine, MachineJsonPanel } from './machine-json-panel.tsx'
-import { messageOf, prepareWorker } from './machine-life.ts'
 import { Recordings, Systems, useOffered } from './systems.tsx'
+import { Fetched, KeptDisks, Unfolding } from './unfolding.tsx'
 import picture from './picture.svg'
 import travelled from './travel.svg'
-import { Fetched, KeptDisks, Unfolding } from './unfolding.tsx'
 
 /** The guest of this project: a firmware image beside the page. */
 const EMBEDDED: Chosen = {
@@ -257,5 +257,48 @@ function Images({ settings: { images }, change, add }: ImagesProps) {
         ))}
       </ul>
     </>
+  )
+}
+
+/**
+ * Reads a machine's file.
+ *
+ * @param filesOf - returns the files that the machine may name; called last, because it loads further code
+ * @returns the settings, or why they are incomplete
+ */
+async function bringMachine(
+  text: string,
+  filesOf: () => readonly File[],
+): Promise<{ readonly settings: Settings } | { readonly brought: BroughtMachine }> {
+  try {
+    const { fromMachineJson } = await import('./machine-json.ts')
+    const { settings, missing } = fromMachineJson(text, filesOf())
+    if (missing.length === 0) return { settings }
+    return { brought: { text, missing, error: '' } }
+  } catch (error) {
+    return { brought: { text, missing: [], error: messageOf(error) } }
+  }
+}
+
+/** The form's machine as a file for `retrap run machine.json`, loaded on demand. */
+function MachineJsonPanel(props: MachineJsonProps) {
+  const { brought, bring } = props
+  // Handles text pasted outside of input fields.
+  useEffect(() => {
+    const paste = (event: ClipboardEvent): void => {
+      const given = event.clipboardData?.getData('text/plain') ?? ''
+      if ((event.target as Element).closest('input, textarea') === null && given.trimStart().startsWith('{'))
+        bring(given)
+    }
+    document.addEventListener('paste', paste)
+    return () => document.removeEventListener('paste', paste)
+  }, [bring])
+  return (
+    <Unfolding
+      summary="This machine as JSON, for the command line"
+      load={async () => (await import('./machine-json-text.tsx')).MachineJsonText}
+      content={props}
+      opens={brought}
+    />
   )
 }

@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks'
-import { sizeOf } from './files.ts'
+import { sizeOf, startedIn, timeStart } from './files.ts'
 import { stays } from './offline.ts'
 import {
   dropMachine,
@@ -12,7 +12,6 @@ import {
 } from './saved-machines.ts'
 import { type Chosen, openingHash } from './settings.ts'
 import { prepareArm } from './machine-life.ts'
-import { startedIn, timeStart } from './start-time.ts'
 
 /** A system or a recording beside the site, as in its list. */
 interface OfferedSystem extends Chosen {

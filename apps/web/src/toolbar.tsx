@@ -1,4 +1,5 @@
 import type { ComponentChildren } from 'preact'
+import { useEffect, useRef } from 'preact/hooks'
 
 /** Drawings of 16×16, as paths. */
 const ICONS = {
@@ -40,4 +41,33 @@ export function Tool({ icon, disabled = false, pressed, onClick, children }: Too
       {children}
     </button>
   )
+}
+
+/** The actions of the button Back, one for each page that is shown: the last page is on top. */
+const asks: (() => void)[] = []
+
+const back = (): void => {
+  stay()
+  asks.at(-1)?.()
+}
+const stay = (): void => history.pushState({ ...history.state, machine: true }, '')
+
+/** Has the browser's button Back ask, instead of leaving the page. A page may be shown over another one. */
+export function useBack(ask: () => void): void {
+  const latest = useRef(ask)
+  latest.current = ask
+  useEffect(() => {
+    const own = (): void => latest.current()
+    asks.push(own)
+    if (asks.length === 1) {
+      stay()
+      addEventListener('popstate', back)
+    }
+    return () => {
+      asks.splice(asks.indexOf(own), 1)
+      if (asks.length > 0) return
+      removeEventListener('popstate', back)
+      history.back()
+    }
+  }, [])
 }

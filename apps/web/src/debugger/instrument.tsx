@@ -1,18 +1,18 @@
 import type { TravelStop } from '@retrap/web'
 import type { Terminal } from '@xterm/xterm'
 import { useEffect, useRef, useState } from 'preact/hooks'
-import './debugger.css'
 import { Ask } from '../ask.tsx'
+import { keep, kept } from '../files.ts'
 import type { PageState } from '../machine-life.ts'
 import type { PanelProps } from '../tabs.tsx'
-import { writerText } from './stop-text.ts'
 import { Menu, type OpenMenu } from './menu.tsx'
 import { timeText } from './run-axis.ts'
 import { Sizer } from './sizer.tsx'
+import { writerText } from './stop-text.ts'
 import { TimeLine } from './time-line.tsx'
-import { Tour } from './tour.tsx'
 import { Sign, Transport } from './transport.tsx'
 import { type DebuggerView, useDebugger, useRecord } from './use-debugger.ts'
+import './debugger.css'
 
 interface InstrumentProps extends Pick<PanelProps, 'machine' | 'chosen' | 'attempt'> {
   readonly state: PageState
@@ -31,6 +31,10 @@ export function Instrument({ machine, chosen, state, run, attempt }: InstrumentP
   const isOn = state === 'running' || state === 'paused'
   const { debugger: debug } = machine
   const travel = (way: () => Promise<TravelStop>): void => attempt(() => go(way))
+  const writer = answer?.writer
+  /** Moves the run to just before the instruction of an answer; the answer stays on the screen. */
+  const goThere =
+    writer && 'instruction' in writer ? () => goTo(writer.instruction).then(() => change({ answer })) : null
   const tour = <Tour machine={machine} chosen={chosen} view={view} record={() => attempt(begin)} attempt={attempt} />
   const sizer = (
     <Sizer
@@ -89,8 +93,10 @@ export function Instrument({ machine, chosen, state, run, attempt }: InstrumentP
                 ? 'The run is searched …'
                 : writerText(answer.what, answer.writer)}
           </p>
-          {answer?.writer && 'instruction' in answer.writer && (
-            <Goes view={view} instruction={answer.writer.instruction} attempt={attempt} />
+          {goThere !== null && (
+            <button class="plain" disabled={isBusy} onClick={() => attempt(goThere)}>
+              Go there
+            </button>
           )}
           {(note !== '' || answer !== null) && !isBusy && (
             <button class="plain" aria-label="Dismiss the note" onClick={() => (say(''), change({ answer: null }))}>
@@ -103,24 +109,6 @@ export function Instrument({ machine, chosen, state, run, attempt }: InstrumentP
         )}
       </section>
     </>
-  )
-}
-
-interface GoesProps extends Pick<InstrumentProps, 'attempt'> {
-  readonly view: DebuggerView
-  readonly instruction: number
-}
-
-/** A button that moves the run to just before the instruction of an answer; the answer stays on the screen. */
-function Goes({ view: { isBusy, answer, goTo, change }, instruction, attempt }: GoesProps) {
-  return (
-    <button
-      class="plain"
-      disabled={isBusy}
-      onClick={() => attempt(() => goTo(instruction).then(() => change({ answer })))}
-    >
-      Go there
-    </button>
   )
 }
 
@@ -233,4 +221,84 @@ function wordAt(terminal: Terminal, { x, y }: MouseEvent): { printed: string; li
   for (let below = row + 1; below < buffer.length; below++)
     if (buffer.getLine(below)?.isWrapped === false && textFrom(below).trim() === line.trim()) later++
   return { printed, line: line.trim(), later }
+}
+
+const SYSTEM = /^Debian amd64/
+const KEPT = 'retrap-tour'
+/** A variable of Linux that a file in /proc changes. */
+const [VARIABLE, COMMAND] = ['panic_timeout', 'echo 42 > /proc/sys/kernel/panic']
+const VARIABLE_BYTES = 4
+
+interface TourProps extends Pick<PanelProps, 'machine' | 'chosen' | 'attempt'> {
+  readonly view: DebuggerView
+  readonly record: () => void
+}
+
+/** A first session in five steps on the machine itself, up to the question who wrote a kernel variable. */
+function Tour({ machine, chosen, view, record, attempt }: TourProps) {
+  // A browser that keeps nothing would show it again and again.
+  const [isOver, setOver] = useState(() => kept(KEPT) !== null)
+  /** Done by the user: the command was typed, and the variable found. */
+  const [isTyped, setTyped] = useState(false)
+  const [at, setAt] = useState<bigint | null>(null)
+  const [hasGone, setGone] = useState(false)
+  // Other systems may lack the Linux variable that the tour looks at.
+  if (isOver || !SYSTEM.test(chosen.title)) return null
+  const { position, answer, isBusy } = view
+  const close = (): void => {
+    setOver(true)
+    keep(KEPT, 'closed')
+  }
+  const find = async (): Promise<void> => {
+    const address = await machine.debugger.addressOf(VARIABLE)
+    if (address === null)
+      throw new Error(`${VARIABLE}: this system has no such variable; start Debian for this session`)
+    view.change({ shown: { address } })
+    setAt(address)
+  }
+  const ask = (): Promise<void> => view.ask(VARIABLE, { address: at!, length: VARIABLE_BYTES })
+  const writer = at === null ? null : answer?.writer
+  const goBack = async (instruction: number): Promise<void> => {
+    await view.goTo(instruction)
+    view.change({ answer })
+    setGone(true)
+  }
+  const steps: readonly (readonly [text: string, name: string, action: () => void])[] = [
+    ['Who wrote a byte? Record this machine: from here on every instant is kept.', 'Record it', record],
+    [
+      `Have the guest change something of its kernel’s: ${COMMAND}`,
+      'Type it',
+      () => {
+        machine.write(`${COMMAND}\r`)
+        setTyped(true)
+      },
+    ],
+    [`That is the variable ${VARIABLE}. Look at it in memory.`, 'Find it', () => attempt(find)],
+    ['It holds 42, hexadecimal 2a. Who wrote that? The recorded run has the answer.', 'Ask', () => attempt(ask)],
+    [
+      'That is the answer, below. Go back to the instruction that is about to write: the whole machine is as it was.',
+      'Go there',
+      () => attempt(() => (writer && 'instruction' in writer ? goBack(writer.instruction) : ask())),
+    ],
+  ]
+  const step = hasGone ? steps.length : !position ? 0 : !isTyped ? 1 : at === null ? 2 : !writer ? 3 : 4
+  const [text, name, action] = steps[step] ?? [
+    'This is the instant before the write. F11 makes the step, Shift+F11 takes it back, Now returns. That was all.',
+    'Finish',
+    close,
+  ]
+  return (
+    <div class="tour" role="region" aria-label="A first session">
+      <strong>{step < steps.length ? `${step + 1} of ${steps.length}` : 'Done'}</strong>
+      <span>{text}</span>
+      <button class="primary" disabled={isBusy} onClick={action}>
+        {name}
+      </button>
+      {step < steps.length && (
+        <button class="plain" onClick={close}>
+          No more of this
+        </button>
+      )}
+    </div>
+  )
 }
