@@ -6,9 +6,7 @@ import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
 import type { Attempt, Job } from '../src/plan/job.ts'
 import { embeddedQueue } from '../src/queue/queue.ts'
-import { junitOf } from '../src/results/junit.ts'
-import { pageOf } from '../src/results/page.ts'
-import { Results } from '../src/results/results.ts'
+import { junitOf, pageOf, Results } from '../src/results/results.ts'
 import { runPlan } from '../src/run-plan.ts'
 
 const folder = temporaryFolder('fleet')

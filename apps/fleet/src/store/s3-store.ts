@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { AwsClient } from 'aws4fetch'
-import { isLoopback } from '../queue/queue-url.ts'
+import { isLoopback } from '../queue/queue.ts'
 import { type Artefact, type ArtefactStore, digestOf, FolderStore, StoreError, verifiedFile } from './store.ts'
 
 /**

@@ -4,8 +4,7 @@ import { join } from 'node:path'
 import { finished } from 'node:stream/promises'
 import { setTimeout } from 'node:timers/promises'
 import { stripVTControlCharacters } from 'node:util'
-import { findingsText, readExplored } from '../plan/explored.ts'
-import { type Attempt, failedAttempt, type Job, type Outcome } from '../plan/job.ts'
+import { type Attempt, failedAttempt, findingsText, type Job, type Outcome, readExplored } from '../plan/job.ts'
 import type { MakeAttempt } from '../queue/queue.ts'
 
 /** Bytes of an attempt's output that are kept; a guest may print without end. */
