@@ -1,9 +1,7 @@
 // The files of a project as one tree: main files, overrides, included and extended files.
 import { ComposeError, type ComposePlace } from './errors.ts'
-import { interpolate, parseEnvironment, type Variables } from './interpolate.ts'
-import { merge } from './merge.ts'
 import type { ComposeNotice } from './model.ts'
-import { MOST_CHARACTERS, type Node, parseTree } from './tree.ts'
+import { MOST_CHARACTERS, type Node, parseTree, sizeOf, type Value } from './tree.ts'
 import { fields, joined, type Reading, Spot, text, texts } from './values.ts'
 
 /** Most characters of all files and of all values of variables together. */
@@ -163,4 +161,163 @@ export function failIn(file: string, code: ComposeError['code'], reason: string)
 export function folderOf(file: string): string {
   const end = file.lastIndexOf('/')
   return end < 0 ? '.' : file.slice(0, end) || '/'
+}
+
+/** Keys whose lists are a short form of a mapping. */
+const MAPPINGS = new Set(['depends_on', 'environment', 'labels', 'networks', 'sysctls'])
+/** Keys whose single values are a short form of a list. */
+const LISTS = new Set(['env_file', 'tmpfs'])
+/** Keys that a later file replaces as a whole. */
+const REPLACED = new Set(['command', 'entrypoint', 'test'])
+
+/**
+ * Merges a value on top of an earlier one. Short forms of mappings become mappings. Lists are appended;
+ * readers keep the last of several items with one key. Source: Compose Specification, "Merge and override".
+ *
+ * @param depth - number of keys above the values: 2 for services, whose keys have short forms
+ * @param key - the last of these keys
+ * @returns undefined for a value that `!reset` removes
+ */
+function merge(base: Node | undefined, over: Node, depth = 0, key = ''): Node | undefined {
+  if (over.tag === '!reset') return undefined
+  const [earlier, later] = [base, over].map((node) =>
+    depth === 3 && node !== undefined ? longForm(node, key) : node?.value,
+  )
+  if (later instanceof Map) {
+    const isNew = over.tag === '!override' || !(earlier instanceof Map)
+    const merged = new Map<string, Node>(isNew ? [] : (earlier as ReadonlyMap<string, Node>))
+    for (const [name, one] of later as ReadonlyMap<string, Node>) {
+      const value = merge(merged.get(name), one, depth + 1, name)
+      if (value === undefined) merged.delete(name)
+      else merged.set(name, value)
+    }
+    return { ...over, value: merged, size: sizeOf(merged) }
+  }
+  if (base === undefined || over.tag === '!override' || (depth > 2 && REPLACED.has(key)))
+    return { ...over, value: later as Value }
+  if (later === null && typeof earlier === 'object') return base
+  if (!Array.isArray(later) || !Array.isArray(earlier)) return { ...over, value: later as Value }
+  return { ...over, value: [...(earlier as Node[]), ...(later as Node[])], size: base.size + over.size }
+}
+
+function longForm(node: Node, key: string): Value {
+  const { value } = node
+  if (key === 'build' && typeof value === 'string') return new Map([['context', node]])
+  if (LISTS.has(key) && typeof value === 'string') return [node]
+  if (key === 'extra_hosts' && value instanceof Map)
+    return [...(value as ReadonlyMap<string, Node>)].flatMap(([name, one]) => {
+      const addresses = Array.isArray(one.value) ? (one.value as readonly Node[]) : [one]
+      return addresses.map((node) => ({ ...node, value: `${name}=${(node.value as string | null) ?? ''}` }))
+    })
+  if (!MAPPINGS.has(key) || !Array.isArray(value)) return value
+  const started = { ...node, value: new Map([['condition', { ...node, value: 'service_started' }]]) }
+  return new Map(
+    (value as readonly Node[]).map((item): [string, Node] => {
+      const [, name = '', text = null] = PAIR.exec(`${item.value as string}`) ?? []
+      return [name, key === 'depends_on' ? started : { ...item, value: text }]
+    }),
+  )
+}
+
+const PAIR = /^([^=]*)(?:=([^]*))?$/
+
+// Variables in texts, and environment files: Compose Specification, "Interpolation", and "env_file", "Env_file format".
+
+/** Nested defaults are read this deep. */
+const MOST_DEPTH = 20
+const NAME = /[A-Za-z_]\w*/y
+const OPERATOR = /:?[-?+]/y
+
+/** Values of variables, and the calls for missing ones. */
+interface Variables {
+  lookup(name: string): string | undefined
+  /** Called for a variable without a value and without a default. */
+  unset(name: string): void
+  fail(reason: string): never
+}
+
+/** Replaces `$NAME`, `${NAME}`, `${NAME:-default}` and the other forms; `$$` stands for one `$`. */
+function interpolate(text: string, variables: Variables): string {
+  let at = 0
+  const take = (pattern: RegExp): string | undefined => {
+    pattern.lastIndex = at
+    const found = pattern.exec(text)?.[0]
+    at += found?.length ?? 0
+    return found
+  }
+  /** Reads up to the end of the text or of the braces. An alternative that is not chosen is read, and tells nothing. */
+  const expand = (depth: number, isChosen: boolean): string => {
+    if (depth > MOST_DEPTH) variables.fail(`more than ${MOST_DEPTH} variables inside of each other`)
+    let out = ''
+    while (at < text.length && !(depth > 0 && text[at] === '}')) {
+      if (text[at] !== '$') out += text[at++]
+      else if (text[++at] === '$') out += text[at++]
+      else out += variable(depth, isChosen)
+    }
+    return out
+  }
+  const variable = (depth: number, isChosen: boolean): string => {
+    const isBraced = text[at] === '{'
+    if (isBraced) at++
+    const name = take(NAME)
+    if (name === undefined) return variables.fail('"$" without a name of a variable: write "$$" for a plain "$"')
+    const operator = isBraced ? take(OPERATOR) : undefined
+    const value = variables.lookup(name)
+    const has = operator?.startsWith(':') ? value !== undefined && value !== '' : value !== undefined
+    const kind = operator?.at(-1)
+    const isUsed = isChosen && kind !== undefined && has === (kind === '+')
+    const alternative = kind === undefined ? '' : expand(depth + 1, isUsed)
+    if (isBraced && text[at++] !== '}') variables.fail(`"\${${name}" has no "}" where it is expected`)
+    if (kind === '?' && isUsed) variables.fail(`the variable ${name} is not set: ${alternative || 'it is required'}`)
+    if (kind === undefined && value === undefined && isChosen) variables.unset(name)
+    return isUsed ? alternative : kind === '+' ? '' : (value ?? '')
+  }
+  return expand(0, true)
+}
+
+const BLANK = /(?:\s|#[^\n]*(?:\n|$))*/y
+const KEY = /(?:export[ \t]+)?([\w.-]+)[ \t]*(?:([=:])[ \t]*|(?=\n|#|$))/y
+const QUOTED = /(?:'((?:[^'\\]|\\[^])*)'|"((?:[^"\\]|\\[^])*)")[ \t]*(?:#[^\n]*)?(?=\n|$)/y
+const PLAIN = /[^\n]*/y
+const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t' }
+
+/**
+ * Reads an environment file. Values may have variables, but not within single quotes.
+ *
+ * @param values - gets names and values in the order of the file; a name without `=` has the value that `variables` know
+ * @param at - is called with the line of each statement, from 1, before anything is looked up or told
+ */
+function parseEnvironment(
+  source: string,
+  variables: Variables,
+  values: Map<string, string>,
+  at: (line: number) => void,
+): void {
+  const text = source.replace(/^\uFEFF/, '').replaceAll('\r\n', '\n')
+  let [offset, line, counted] = [0, 1, 0]
+  const take = (pattern: RegExp): RegExpExecArray | null => {
+    pattern.lastIndex = offset
+    const found = pattern.exec(text)
+    offset += found?.[0].length ?? 0
+    return found
+  }
+  for (take(BLANK); offset < text.length; take(BLANK)) {
+    while (counted < offset) if (text[counted++] === '\n') line++
+    at(line)
+    const [, name = '', separator] = take(KEY) ?? variables.fail('expected NAME=VALUE')
+    if (separator === undefined) {
+      const inherited = variables.lookup(name)
+      if (inherited !== undefined) values.set(name, inherited)
+    } else if (text[offset] === "'" || text[offset] === '"') {
+      const [, single, double = ''] =
+        take(QUOTED) ?? variables.fail(`the value of ${name} has no closing quote at its end`)
+      const escaped = (_: string, character: string): string => ESCAPES[character] ?? character
+      // An escaped "$" is doubled, so that interpolation leaves it.
+      const unescaped = double.replace(/\\([^])/g, (all, one: string) => (one === '$' ? '$$' : escaped(all, one)))
+      values.set(name, single?.replaceAll("\\'", "'") ?? interpolate(unescaped, variables))
+    } else {
+      const plain = (take(PLAIN)?.[0] ?? '').replace(/(?:^|\s)#.*$/, '').trimEnd()
+      values.set(name, interpolate(plain, variables))
+    }
+  }
 }

@@ -1,14 +1,14 @@
-import { decodeBase64 } from './base64.ts'
-import { GuestError } from './errors.ts'
 import {
   type Answer,
   BLOCK_BYTES,
+  decodeBase64,
   MOST_FETCHED_BYTES,
   MOST_PUT_BYTES,
   MOST_TAKEN_BYTES,
   quote,
   RAW_BLOCK_BYTES,
 } from './lines.ts'
+import { GuestError } from './errors.ts'
 
 /** The output of a command, in one buffer that grows: a guest may send it byte by byte. */
 export class Output {

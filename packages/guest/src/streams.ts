@@ -1,7 +1,6 @@
-import { decodeBase64 } from './base64.ts'
+import { decodeBase64, escapeArgument, MOST_FETCHED_BYTES, quote } from './lines.ts'
 import { GuestError } from './errors.ts'
 import { type GuestProcess, type ProcessOwner, StreamProcess } from './guest-process.ts'
-import { escapeArgument, MOST_FETCHED_BYTES, quote } from './lines.ts'
 import { partsOf } from './output.ts'
 import { closed, type Session } from './session.ts'
 

@@ -1,7 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { decodeBase64, encodeBase64 } from '../src/base64.ts'
-import { type Answer, AnswerDecoder, encodeRequest, escapeArgument } from '../src/lines.ts'
+import { type Answer, AnswerDecoder, decodeBase64, encodeBase64, encodeRequest, escapeArgument } from '../src/lines.ts'
 import { answerLine } from './support/scripted-agent.ts'
 
 const bytesOf = (text: string): Uint8Array => Buffer.from(text, 'latin1')

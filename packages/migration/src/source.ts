@@ -3,8 +3,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import { writeSnapshot } from '@retrap/snapshot'
 import { type Channel, FrameStream, within } from './frames.ts'
 import { MigrationError } from './errors.ts'
-import { SentMemory, setOf } from './memory.ts'
-import { encodePages, PAGES_A_FRAME } from './pages.ts'
+import { encodePages, PAGES_A_FRAME, SentMemory, setOf } from './pages.ts'
 
 /** A machine that can be slowed down. */
 interface Held {

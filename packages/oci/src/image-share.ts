@@ -15,24 +15,12 @@ import type { ImageNode, ImageTree } from './tree.ts'
 const BLOCK = 4096
 const NANOSECONDS = 1_000_000_000n
 
-/** The files of an image for a guest. They are read only. */
-export class ImageShare implements Share {
-  readonly #tree: ImageTree
-  readonly #layers: readonly ImageFile[]
-  readonly #room: ShareRoom
-
-  /** @param layers - tar archives, in the order in which the tree has taken them */
-  constructor(tree: ImageTree, layers: readonly ImageFile[]) {
-    this.#tree = tree
-    this.#layers = layers
-    const bytes = layers.reduce((sum, { size }) => sum + size, 0)
-    this.#room = { blockBytes: BLOCK, blocks: Math.ceil(bytes / BLOCK), freeBlocks: 0, files: tree.count, freeFiles: 0 }
-  }
-
-  /** The directory at the top. */
-  root(): ShareNode {
-    return new Node(this.#tree.root, this.#layers, this.#room)
-  }
+/** The files of an image for a guest, read only. @param layers - tar archives, in the order in which the tree has taken them */
+export function imageShare(tree: ImageTree, layers: readonly ImageFile[]): Share {
+  const bytes = layers.reduce((sum, { size }) => sum + size, 0)
+  const blocks = Math.ceil(bytes / BLOCK)
+  const room: ShareRoom = { blockBytes: BLOCK, blocks, freeBlocks: 0, files: tree.count, freeFiles: 0 }
+  return { root: () => new Node(tree.root, layers, room) }
 }
 
 class Node extends ReadOnlyNode {

@@ -1,7 +1,7 @@
 import type { Share } from '@retrap/virtio/p9'
 import { OciError, shown } from './errors.ts'
 import type { ImageFile, ImageFiles } from './image-file.ts'
-import { ImageShare } from './image-share.ts'
+import { imageShare } from './image-share.ts'
 import { type LayerStore, PAGE_LAYERS, tooLarge } from './layer-store.ts'
 import { DEFAULT_LIMITS, type ImageLimits } from './limits.ts'
 import { findImage, type ImageChoice } from './manifests.ts'
@@ -78,7 +78,7 @@ export async function openImage(files: ImageFiles, options: OpenImageOptions): P
       tree.apply(entries, i)
       layers.push({ diffId: `${diffId.algorithm}:${diffId.hex}`, bytes: tar.size, entries: entries.length })
     }
-    return { share: new ImageShare(tree, tars), config, layers, files: tree.count, close }
+    return { share: imageShare(tree, tars), config, layers, files: tree.count, close }
   } catch (error) {
     await close()
     throw error

@@ -5,13 +5,19 @@ import { DEFAULT_LIMITS, type ImageFiles, memoryFile, OciError } from '../index.
 import { checkDigest, digestText, parseDigest } from '../digest.ts'
 import { JsonValue } from '../json.ts'
 import { blobsOf, closing, type Descriptor, findBelow } from '../manifests.ts'
-import { type ImageReference, nameOf, parseReference } from '../reference.ts'
+import {
+  type Credentials,
+  type ImageReference,
+  nameOf,
+  parseReference,
+  RegistryClient,
+  type RegistryOptions,
+} from './registry-client.ts'
 import { dockerCredentials } from './docker-config.ts'
 import { tryFileLock, withFileLock } from './file-lock.ts'
 import { cacheError, removeOldest } from './layer-cache.ts'
 import { codeOf, openLocalFile, touch, writeWhole } from './local-files.ts'
 import { proxyFetch } from './proxy-fetch.ts'
-import { type Credentials, RegistryClient, type RegistryOptions } from './registry-client.ts'
 import { checkFile } from './unpack.ts'
 
 /** When a registry is asked: at each use, for an image that is not kept, or not at all. */
