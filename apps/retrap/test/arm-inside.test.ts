@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { armImage, POWER_OFF } from '@retrap/tooling/arm-image'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
-import type { CpuProfile } from '../src/machine/profile/cpu-profile.ts'
+import type { CpuProfile } from '../src/machine/profile/guest-profile.ts'
 import type { RunStatistics } from '../src/machine/session/statistics.ts'
 import { runHere } from './support/in-process.ts'
 

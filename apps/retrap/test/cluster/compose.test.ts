@@ -7,8 +7,12 @@ import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { writeTar } from '@retrap/tooling/tar-writer'
 import { describe, expect, test } from 'vitest'
 import { configText } from '../../src/commands/cluster/compose/compose-cluster.ts'
-import { LocalImages } from '../../src/commands/cluster/compose/images.ts'
-import { composeWords, type ComposeFlags, readComposition } from '../../src/commands/cluster/compose/read-file.ts'
+import {
+  type ComposeFlags,
+  composeWords,
+  LocalImages,
+  readComposition,
+} from '../../src/commands/cluster/compose/read-file.ts'
 
 const folder = temporaryFolder('compose')
 const images = join(folder, 'images')

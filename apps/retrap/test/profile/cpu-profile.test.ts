@@ -1,6 +1,6 @@
 import { Session } from 'node:inspector/promises'
 import { expect, test } from 'vitest'
-import { CpuProfileBuilder } from '../../src/machine/profile/cpu-profile.ts'
+import { CpuProfileBuilder } from '../../src/machine/profile/guest-profile.ts'
 
 /** Names and types of all that a value has, of lists that of their elements. */
 function shapeOf(value: unknown): unknown {

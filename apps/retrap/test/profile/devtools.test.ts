@@ -1,7 +1,7 @@
 /** Profiles as Chrome's DevTools open them: Chromium has them with it. */
 import { type Browser, launchBrowser, noBrowser, type Page } from '@retrap/tooling/browser'
 import { expect, test } from 'vitest'
-import type { CpuProfile } from '../../src/machine/profile/cpu-profile.ts'
+import type { CpuProfile } from '../../src/machine/profile/guest-profile.ts'
 import { sampleProfile } from '../support/sample-profile.ts'
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: opening a profile in DevTools: ${noBrowser}`)

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { findChromium } from '@retrap/tooling/browser'
 import { expect, test } from 'vitest'
-import { type CpuProfile, IDLE } from '../../src/machine/profile/cpu-profile.ts'
+import { type CpuProfile, IDLE } from '../../src/machine/profile/guest-profile.ts'
 import { sampleProfile } from '../support/sample-profile.ts'
 
 const run = promisify(execFile)

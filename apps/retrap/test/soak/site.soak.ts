@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { launchBrowser } from '@retrap/tooling/browser'
 import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import type { Soak } from '@retrap/tooling/soak'
-import { checkLicences } from '../../src/commands/web/licence-check.ts'
+import { checkLicences } from '../../src/commands/web/static-site.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 1_800_000

@@ -1,4 +1,4 @@
-import { type CpuProfile, CpuProfileBuilder, IDLE } from '../../src/machine/profile/cpu-profile.ts'
+import { type CpuProfile, CpuProfileBuilder, IDLE } from '../../src/machine/profile/guest-profile.ts'
 
 /** A profile of 400 ms: `start_kernel` for 200, `memset_erms`, which it calls, for 150, and nothing for 50. */
 export function sampleProfile(): CpuProfile {

@@ -9,7 +9,7 @@ import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
 import { writeCpio } from '@retrap/linux-guest/linux/cpio'
 import { fetchLinux } from '@retrap/linux-guest/linux/debian'
-import type { CpuProfile } from '../../src/machine/profile/cpu-profile.ts'
+import type { CpuProfile } from '../../src/machine/profile/guest-profile.ts'
 import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
 

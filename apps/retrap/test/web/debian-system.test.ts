@@ -7,9 +7,8 @@ import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { CreateMachine, Machine, MachineSnapshot } from '@retrap/linux-guest/machine/machine-contract'
 import { listSystem, makeDebianSystem } from '../../src/commands/web/debian-system.ts'
-import { checkLicences } from '../../src/commands/web/licence-check.ts'
+import { checkLicences, writeSite } from '../../src/commands/web/static-site.ts'
 import { PACKAGES_LIST, packagesList } from '../../src/commands/web/packages.ts'
-import { writeSite } from '../../src/commands/web/static-site.ts'
 import { debianPackage, licenceTexts } from '../support/debian-packages.ts'
 
 const folder = temporaryFolder('debian-system')

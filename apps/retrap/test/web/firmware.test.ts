@@ -4,10 +4,9 @@ import type { DistributedPackage } from '@retrap/debian'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
 import * as F from '../../src/commands/web/firmware.ts'
-import { checkLicences } from '../../src/commands/web/licence-check.ts'
+import { checkLicences, writeSite } from '../../src/commands/web/static-site.ts'
 import { type ListedPackage, PACKAGES_LIST, packagesList } from '../../src/commands/web/packages.ts'
 import { type SiteFile, serveSite } from '../../src/commands/web/server.ts'
-import { writeSite } from '../../src/commands/web/static-site.ts'
 import { debianPackage, licenceTexts } from '../support/debian-packages.ts'
 
 const root = temporaryFolder('firmware')

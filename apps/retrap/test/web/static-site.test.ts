@@ -3,10 +3,9 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { join } from 'node:path'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { checkLicences } from '../../src/commands/web/licence-check.ts'
+import { checkLicences, siteSizes, writeSite } from '../../src/commands/web/static-site.ts'
 import { type ListedPackage, listPackage, PACKAGES_LIST, packagesList } from '../../src/commands/web/packages.ts'
 import type { SiteFile } from '../../src/commands/web/server.ts'
-import { siteSizes, writeSite } from '../../src/commands/web/static-site.ts'
 import { debianPackage, licenceTexts } from '../support/debian-packages.ts'
 
 const root = temporaryFolder('static-site')

@@ -1,12 +1,9 @@
 /** `retrap image`, with the options of qemu-img. */
 import { type Command, Option } from 'commander'
 import { type ListingOutput, Printer } from '../../print-lines.ts'
-import { check, type CheckFlags } from './check.ts'
-import { commit, type CommitFlags } from './commit.ts'
-import { convert, type ConvertFlags } from './convert.ts'
+import { check, type CheckFlags, info, type InfoFlags, map, type MapFlags } from './info.ts'
+import { commit, type CommitFlags, convert, type ConvertFlags } from './convert.ts'
 import { create, type CreateFlags } from './create.ts'
-import { info, type InfoFlags } from './info.ts'
-import { map, type MapFlags } from './map.ts'
 import { FORMATS, parseFormat, type OnProgress, type Print, naming } from '../../machine/drives/formats.ts'
 import { Program, runProgram } from '../command-line.ts'
 

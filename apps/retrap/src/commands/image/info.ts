@@ -1,8 +1,15 @@
 import { stat } from 'node:fs/promises'
-import { type Qcow2Info, type Qcow2Snapshot, readQcow2Info } from '@retrap/block'
-import { isUrl, type ImageFormat, openStorage, resolveBacking, shownName } from '@retrap/block/node'
-import { formatSize, sourceOptions, type Print } from '../../machine/drives/formats.ts'
-import { chainOf } from '../../machine/drives/layers.ts'
+import {
+  checkQcow2,
+  type Qcow2Check,
+  type Qcow2Info,
+  type Qcow2Snapshot,
+  readQcow2Info,
+  repairQcow2,
+} from '@retrap/block'
+import { FileStorage, type ImageFormat, isUrl, openStorage, resolveBacking, shownName } from '@retrap/block/node'
+import { formatSize, type Print, sourceOptions } from '../../machine/drives/formats.ts'
+import { chainOf, closeLayers, extentsOf, type LayerExtent, openLayers } from '../../machine/drives/layers.ts'
 import { plainListed } from '../../print-lines.ts'
 
 export interface InfoFlags {
@@ -120,4 +127,135 @@ function asText({ path, format, bytes, fileBytes, qcow2 }: Described): string {
     '    extended l2: false',
   )
   return lines.map(plainListed).join('')
+}
+
+export interface CheckFlags {
+  readonly format?: ImageFormat
+  readonly output: 'human' | 'json'
+  readonly repair?: 'leaks' | 'all'
+  readonly quiet?: boolean
+}
+
+/** Exit codes of qemu-img. */
+const WHOLE = 0
+const DAMAGED = 2
+const LEAKS = 3
+const NOTHING_TO_CHECK = 63
+
+/** `retrap image check`. @returns the exit code */
+export async function check(path: string, flags: CheckFlags, print: Print): Promise<number> {
+  const { format } = await sourceOptions(path, flags.format)
+  const say = flags.quiet === true ? (): void => {} : print
+  if (format === 'raw') {
+    void say('This image format does not support checks\n')
+    return NOTHING_TO_CHECK
+  }
+  const storage = await (flags.repair === undefined ? openStorage(path, { readOnly: true }) : FileStorage.open(path))
+  try {
+    const before = await checkQcow2(storage)
+    const after = flags.repair === undefined ? before : await repairQcow2(storage, flags.repair)
+    void say(flags.output === 'json' ? checkAsJson(path, before, after) : checkAsText(before, after))
+    if (after.corruptions > 0) return DAMAGED
+    return after.leaks > 0 ? LEAKS : WHOLE
+  } finally {
+    await storage.close()
+  }
+}
+
+function checkAsJson(path: string, before: Qcow2Check, after: Qcow2Check): string {
+  const nonzero = (name: string, value: number): object => (value > 0 ? { [name]: value } : {})
+  const described = {
+    filename: shownName(path),
+    format: 'qcow2',
+    'check-errors': 0,
+    'image-end-offset': after.endOffset,
+    'total-clusters': after.totalClusters,
+    ...nonzero('allocated-clusters', after.allocatedClusters),
+    ...nonzero('compressed-clusters', after.compressedClusters),
+    ...nonzero('leaks', after.leaks),
+    ...nonzero('corruptions', after.corruptions),
+    ...nonzero('leaks-fixed', before.leaks - after.leaks),
+    ...nonzero('corruptions-fixed', before.corruptions - after.corruptions),
+  }
+  return `${JSON.stringify(described, null, 4)}\n`
+}
+
+function checkAsText(before: Qcow2Check, after: Qcow2Check): string {
+  const lines = before.messages.map((message) => message.replace(/^./, (letter) => letter.toUpperCase()))
+  const fixed = before.leaks + before.corruptions - after.leaks - after.corruptions
+  if (fixed > 0)
+    lines.push(`Repaired: ${before.leaks - after.leaks} leaks, ${before.corruptions - after.corruptions} errors.`)
+  if (after.leaks + after.corruptions === 0) lines.push('No errors were found on the image.')
+  if (after.corruptions > 0) lines.push(`${after.corruptions} errors were found on the image. Data may be lost.`)
+  if (after.leaks > 0) lines.push(`${after.leaks} leaked clusters were found on the image. They only waste room.`)
+  const share = (clusters: number): string => `${((clusters / Math.max(1, after.totalClusters)) * 100).toFixed(2)}%`
+  lines.push(
+    `${after.allocatedClusters}/${after.totalClusters} = ${share(after.allocatedClusters)} allocated, ${after.compressedClusters} compressed clusters`,
+    `Image end offset: ${after.endOffset}`,
+  )
+  return `${lines.join('\n')}\n`
+}
+
+export interface MapFlags {
+  readonly format?: ImageFormat
+  readonly output: 'human' | 'json'
+}
+
+/** `retrap image map`. */
+export async function map(path: string, flags: MapFlags, print: Print): Promise<void> {
+  const layers = await openLayers(path, flags.format)
+  try {
+    if (flags.output === 'json') {
+      let separator = '['
+      for await (const extent of merged(extentsOf(layers))) {
+        await print(`${separator}${textOfExtent(extent)}`)
+        separator = ',\n'
+      }
+      void print(separator === '[' ? '[]\n' : ']\n')
+      return
+    }
+    void print('Offset          Length          Mapped to       File\n')
+    for await (const { start, bytes, depth, kind, fileOffset } of merged(extentsOf(layers))) {
+      if (kind !== 'data' || fileOffset === undefined) continue
+      const columns = [start, bytes, fileOffset].map((value) => hex(value).padEnd(16))
+      await print(plainListed(`${columns.join('')}${shownName(layers[depth]!.path)}`))
+    }
+  } finally {
+    await closeLayers(layers)
+  }
+}
+
+const hex = (value: number): string => (value === 0 ? '0' : `0x${value.toString(16)}`)
+
+/** Describes an extent, with the names of qemu-img. */
+function textOfExtent({ start, bytes, depth, kind, fileOffset }: LayerExtent): string {
+  const isData = kind === 'data' || kind === 'compressed'
+  const fields = [
+    `"start": ${start}`,
+    `"length": ${bytes}`,
+    `"depth": ${depth}`,
+    `"present": ${kind !== 'unallocated'}`,
+    `"zero": ${!isData}`,
+    `"data": ${isData}`,
+    ...(fileOffset === undefined ? [] : [`"offset": ${fileOffset}`]),
+  ]
+  return `{ ${fields.join(', ')}}`
+}
+
+/** Joins adjacent extents of the same kind. */
+async function* merged(extents: AsyncIterable<LayerExtent>): AsyncGenerator<LayerExtent> {
+  let last: LayerExtent | undefined
+  for await (const next of extents) {
+    const goesOn =
+      last !== undefined &&
+      last.depth === next.depth &&
+      last.kind === next.kind &&
+      (last.fileOffset === undefined ? next.fileOffset === undefined : last.fileOffset + last.bytes === next.fileOffset)
+    if (last !== undefined && goesOn) last = { ...last, bytes: last.bytes + next.bytes }
+    else {
+      if (last !== undefined) yield last
+      last = next
+    }
+  }
+  if (last !== undefined) yield last
 }

@@ -1,5 +1,5 @@
 /** QEMU's command line in options of ours. Source: QEMU, "Invocation" (docs/system/invocation.rst). */
-import { REPLACEMENTS } from '../../options/foreign-options.ts'
+import { REPLACEMENTS } from './words.ts'
 import { translateDevice } from '../../machine/devices/qemu-devices.ts'
 import { LineParts } from './line-parts.ts'
 import { Pairs, pairsOf } from '../../options/pairs.ts'

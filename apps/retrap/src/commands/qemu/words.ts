@@ -81,3 +81,66 @@ export function cpuOf(value: string): readonly [cpu: string, others: readonly st
     }
   return [cpu, others]
 }
+
+const EMULATED = 'leave it out: the processor is always emulated'
+const NO_DEFAULTS = 'write --vga none and --serial none; nothing else is there that you do not name, but the board'
+const NO_AUDIO = 'write --device AC97 --audio wav:FILE; the host plays nothing'
+const NO_TRUSTED_MODULE = 'there is no TPM here'
+const NO_WINDOW = 'there are no windows here; write --display vnc=127.0.0.1:5901, png:FILE or terminal'
+/** Answers to QEMU's options that have no translation of their own (`../commands/qemu/translate.ts`). */
+export const REPLACEMENTS: Readonly<Record<string, string>> = {
+  '-nographic': 'leave it out: the terminal is the serial console',
+  '-no-shutdown': 'leave it out: a guest that powers off ends the run',
+  '-trace': 'write --trace ioreq',
+  '-h': 'write --help',
+  '-help': 'write --help',
+  '-version': 'write --version',
+  '-accel': EMULATED,
+  '-enable-kvm': EMULATED,
+  '-no-kvm': EMULATED,
+  '-singlestep': 'write --jit off, and --trace insn for a line per instruction',
+  '-perfmap': 'write --profile FILE',
+  '-jitdump': 'write --jit-dump FOLDER',
+  '-k': 'write --display vnc=127.0.0.1:5901,layout=de',
+  '-disk': 'write retrap run --hda FILE',
+  '-echr': 'leave it out: keys for retrap begin with Ctrl-A; Ctrl-A Ctrl-A sends Ctrl-A',
+  '-loadvm': 'write retrap restore FILE',
+  '-incoming': 'write retrap run --incoming unix:PATH, or tcp:HOST:PORT,secret=FILE',
+  '-only-migratable': 'leave it out: a machine that cannot be moved says so when it is to move',
+  '-name': 'leave it out: machines have no names here',
+  '-acpitable': 'there is no way to add ACPI tables here',
+  '-no-acpi': 'leave it out: the board always has ACPI; give Linux --append acpi=off',
+  '-no-hpet': 'leave it out: the board always has an HPET; give Linux --append hpet=disable',
+  '-set': 'write the property with the device: --device NAME,key=value; --device NAME,help lists them',
+  '-nodefaults': NO_DEFAULTS,
+  '-no-user-config': 'leave it out: no configuration is read but a machine.json that you name',
+  '-readconfig': 'write retrap run machine.json; retrap run --schema says what may be in it',
+  '-writeconfig': 'write a machine.json of your own; retrap run --schema says what may be in it',
+  '-mem-path': 'leave it out: guest RAM is memory of the process',
+  '-mem-prealloc': 'leave it out: guest RAM is memory of the process',
+  '-dtb': 'leave it out: --arch arm64 makes its own device tree, which --dumpdtb FILE writes',
+  '-loader': 'write retrap run --kernel FILE, or --firmware FILE',
+  '-semihosting': "there is no semihosting; write --device isa-debug-exit to end with a guest's code",
+  '-semihosting-config': "there is no semihosting; write --device isa-debug-exit to end with a guest's code",
+  '-tpmdev': NO_TRUSTED_MODULE,
+  '-chardev': 'write --chardev stdio,id=c, or socket, file, pty or null, for --device virtconsole,chardev=c',
+  '-cpu': 'write --cpu max or core2; retrap run --cpu help lists the models',
+  '-netdev': 'write retrap run --netdev user,id=n --device virtio-net-pci,netdev=n',
+  '-audio': NO_AUDIO,
+  '-audiodev': NO_AUDIO,
+  '-full-screen': NO_WINDOW,
+  '-sdl': NO_WINDOW,
+  '-spice': NO_WINDOW,
+  '-show-cursor': NO_WINDOW,
+  '-parallel': 'there is no parallel port here',
+  '-sd': 'there is no SD card here; write retrap run --hda FILE',
+  '-mtdblock': 'write retrap run --drive if=pflash,unit=0,file=FILE',
+  '-runas': 'leave it out: retrap needs no privileges; start it as that user',
+  '-run-with': 'leave it out: retrap needs no privileges; start it as that user',
+  '-chroot': 'leave it out: retrap needs no privileges; start it in a container',
+  '-sandbox': 'leave it out: retrap needs no privileges; start it in a container',
+  '-seed': 'write --deterministic',
+  '-dfilter': 'write --trace insn,address=0x7c00-0x7dff',
+  '-plugin': 'there are no plugins; write --trace WHAT, or --device FILE with a device model of your own',
+  '-L': 'leave it out: firmware is fetched, or named: retrap run --firmware FILE',
+}
