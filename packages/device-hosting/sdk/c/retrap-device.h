@@ -636,8 +636,7 @@ static bool retrap__declare(retrap_server *s, unsigned kind, uint64_t id, unsign
 /* ---- Output. ---- */
 
 static bool retrap__wait(retrap_server *s);
-static int retrap__fill(retrap_server *s, bool wait);
-static void retrap__scan(retrap_server *s);
+static void retrap__take(retrap_server *s, bool wait);
 static size_t retrap__space(const retrap_server *s);
 static bool retrap__newcomer(retrap_server *s);
 
@@ -657,6 +656,18 @@ static int retrap__unsent(retrap_server *s, struct iovec *parts)
     return parts[1].iov_len > 0 ? 2 : 1;
 }
 
+/* Waits for events of a descriptor, at most so long; -1: for ever. @return those that are there; 0: none; -1: poll failed */
+static int retrap__ready(int fd, short events, int milliseconds)
+{
+    struct pollfd polled;
+    int count;
+    polled.fd = fd;
+    polled.events = events;
+    polled.revents = 0;
+    count = poll(&polled, 1, milliseconds);
+    return count > 0 ? polled.revents : count;
+}
+
 /* The other end does not take bytes: takes its own meanwhile, so that two full sockets never wait for each other. */
 static void retrap__blocked(retrap_server *s)
 {
@@ -670,12 +681,7 @@ static void retrap__blocked(retrap_server *s)
     polled[0].revents = polled[1].revents = polled[2].revents = 0;
     if (poll(polled, 3, -1) < 0) return;
     if (polled[2].revents != 0 && polled[1].revents == 0 && retrap__newcomer(s)) return;
-    if (polled[1].revents != 0) {
-        if (retrap__fill(s, false) < 0)
-            retrap__lost(s);
-        else
-            retrap__scan(s);
-    }
+    if (polled[1].revents != 0) retrap__take(s, false);
 }
 
 static ssize_t retrap__writev(const retrap_server *s, int fd, struct iovec *parts, int count)
@@ -858,7 +864,6 @@ static void retrap__send(retrap_server *s, unsigned code, ...)
 static bool retrap__aside(const retrap_server *s, int fd, const uint8_t *frame, size_t length)
 {
     while (length > 0) {
-        struct pollfd polled;
         struct iovec part;
         ssize_t wrote;
         part.iov_base = (void *)(uintptr_t)frame;
@@ -869,10 +874,8 @@ static bool retrap__aside(const retrap_server *s, int fd, const uint8_t *frame, 
             length -= (size_t)wrote;
             continue;
         }
-        polled.fd = fd;
-        polled.events = POLLOUT;
-        polled.revents = 0;
-        if (wrote == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) || poll(&polled, 1, 1000) <= 0) return false;
+        if (wrote == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)) return false;
+        if (retrap__ready(fd, POLLOUT, 1000) <= 0) return false;
     }
     return true;
 }
@@ -881,17 +884,15 @@ static void retrap__bye(const retrap_server *s, int fd, const char *why)
 {
     uint8_t frame[16 + sizeof s->error];
     size_t length = strlen(why);
-    struct pollfd polled;
+    int ready;
     if (length > sizeof s->error) length = sizeof s->error;
     memset(frame, 0, sizeof frame);
     retrap__put(frame, (16 + (uint64_t)retrap__padded(length)) | (uint64_t)RETRAP__BYE << 32);
     retrap__put(frame + 8, length);
     memcpy(frame + 16, why, length);
     /* A bye within another frame is none. */
-    polled.fd = fd;
-    polled.events = POLLOUT;
-    polled.revents = 0;
-    if (poll(&polled, 1, 0) != 1 || (polled.revents & (POLLERR | POLLHUP)) != 0) return;
+    ready = retrap__ready(fd, POLLOUT, 0);
+    if (ready <= 0 || (ready & (POLLERR | POLLHUP)) != 0) return;
     if (s->trace) retrap__trace("->", frame, 16 + length);
     retrap__aside(s, fd, frame, 16 + retrap__padded(length));
 }
@@ -1085,11 +1086,7 @@ static ssize_t retrap__readv(const retrap_server *s, struct iovec *parts, int co
     struct msghdr message;
     if (wait && count == 1) return read(s->in_fd, parts->iov_base, parts->iov_len);
     if (!s->is_socket) {
-        struct pollfd polled;
-        polled.fd = s->in_fd;
-        polled.events = POLLIN;
-        polled.revents = 0;
-        if (!wait && poll(&polled, 1, 0) == 0) {
+        if (!wait && retrap__ready(s->in_fd, POLLIN, 0) == 0) {
             errno = EAGAIN;
             return -1;
         }
@@ -1175,13 +1172,13 @@ static int retrap__fill(retrap_server *s, bool wait)
     }
 }
 
-static void retrap__accept(retrap_server *s)
+/* Reads what has come, and checks it. */
+static void retrap__take(retrap_server *s, bool wait)
 {
-    struct pollfd polled;
-    polled.fd = s->listen_fd;
-    polled.events = POLLIN;
-    polled.revents = 0;
-    if (poll(&polled, 1, -1) > 0) retrap__newcomer(s);
+    if (retrap__fill(s, wait) < 0)
+        retrap__lost(s);
+    else
+        retrap__scan(s);
 }
 
 /* Sends the frames that wait, and waits for bytes of the machine's. @return false where the session is over */
@@ -1190,7 +1187,7 @@ static bool retrap__wait(retrap_server *s)
     retrap__flush(s);
     if (s->over) return false;
     if (!s->welcomed) {
-        retrap__accept(s);
+        if (retrap__ready(s->listen_fd, POLLIN, -1) > 0) retrap__newcomer(s);
         return !s->over;
     }
     if (s->listens && s->out_sent == s->out_head && (s->unseen_frames >= 64 || s->unseen_bytes >= 65536)) {
@@ -1202,10 +1199,7 @@ static bool retrap__wait(retrap_server *s)
         if (!retrap__aside(s, s->out_fd, ack, 8)) retrap__lost(s);
         if (!s->welcomed) return !s->over;
     }
-    if (retrap__fill(s, true) < 0)
-        retrap__lost(s);
-    else
-        retrap__scan(s);
+    retrap__take(s, true);
     return !s->over;
 }
 
@@ -1219,13 +1213,9 @@ static int retrap__hello(const retrap_server *s, int fd, uint64_t *field, char *
     uint8_t frame[8 + 8 * RETRAP__H_FIELDS];
     size_t have = 0, wanted = 16, i;
     while (have < wanted) {
-        struct pollfd polled;
         ssize_t got;
-        polled.fd = fd;
-        polled.events = POLLIN;
-        polled.revents = 0;
         /* A running session does not wait long for somebody who may be no machine. */
-        if (poll(&polled, 1, s->welcomed ? 5000 : 30000) == 0) {
+        if (retrap__ready(fd, POLLIN, s->welcomed ? 5000 : 30000) == 0) {
             snprintf(error, room, "a connection without hello");
             return -1;
         }
@@ -1315,13 +1305,8 @@ static bool retrap__newcomer(retrap_server *s)
         close(fd);
         return false;
     }
-    if (s->welcomed && field[RETRAP__H_SESSION] != s->session && retrap__space(s) > 0) {
-        /* The machine may just have left. */
-        if (retrap__fill(s, false) < 0)
-            retrap__lost(s);
-        else
-            retrap__scan(s);
-    }
+    /* The machine may just have left. */
+    if (s->welcomed && field[RETRAP__H_SESSION] != s->session && retrap__space(s) > 0) retrap__take(s, false);
     if (!s->opened || s->over || field[RETRAP__H_SESSION] != s->session) {
         if (s->welcomed) {
             retrap__say(s, "refuses a second machine");
@@ -2029,14 +2014,10 @@ static bool retrap__connect(retrap_server *s, bool wait)
 {
     uint64_t field[RETRAP__H_FIELDS];
     char error[200];
-    struct pollfd polled;
     int greeted;
     if (s->welcomed) return true;
-    polled.fd = s->listens ? s->listen_fd : s->in_fd;
-    polled.events = POLLIN;
-    polled.revents = 0;
     if (s->next_fd < 0) {
-        if (poll(&polled, 1, wait ? -1 : 0) <= 0) return false;
+        if (retrap__ready(s->listens ? s->listen_fd : s->in_fd, POLLIN, wait ? -1 : 0) <= 0) return false;
         if (s->listens) retrap__newcomer(s);
     }
     if (s->listens) {
@@ -2068,12 +2049,7 @@ static int retrap__turn(retrap_server *s, bool wait)
             retrap__wait(s);
         } else {
             retrap__flush(s);
-            if (s->welcomed) {
-                if (retrap__fill(s, false) < 0)
-                    retrap__lost(s);
-                else
-                    retrap__scan(s);
-            }
+            if (s->welcomed) retrap__take(s, false);
         }
         retrap__dispatch(s);
         if (!wait) retrap__flush(s);
