@@ -2,83 +2,92 @@ import * as fs from 'node:fs'
 import { dirname, join } from 'node:path'
 import fc from 'fast-check'
 import type { FramePart } from '../src/agent/frames.ts'
-import { MAKE_PARENTS, Request, STAT_LINK, WRITE_APPEND } from '../src/agent/protocol.ts'
+import { MAKE_PARENTS, STAT_LINK, WRITE_APPEND } from '../src/agent/protocol.ts'
 
-const EISDIR = 21
+const path = fc.constantFrom('a', 'b', 'd', 'd/a', 'd/e', 'd/e/b', 'a/b', 'link', 'link/a', '.')
 
-/** A file operation of the agent, and the same with node:fs. */
-export interface FileOperation {
-  readonly name: string
-  request(folder: string): readonly [type: number, ...parts: FramePart[]]
-  /** The result, from the data of the answer. */
-  result(data: Buffer): unknown
-  /** The result, or an exception with an errno, of node:fs. */
-  expected(folder: string): unknown
+/** Any file operation, in a folder with a link to `a`. Each type uses some of the fields. */
+export const fileOperation = fc.record({
+  type: fc.constantFrom('Write', 'Write', 'Write', 'Read', 'List', 'Stat', 'Remove', 'Rename', 'MakeFolder'),
+  path,
+  other: path,
+  mode: fc.constantFrom(0o600, 0o755),
+  bytes: fc.oneof(
+    fc.uint8Array({ maxLength: 9 }),
+    fc.nat(200_000).map((size) => new Uint8Array(size).fill(size)),
+  ),
+  offset: fc.nat(12),
+  most: fc.constantFrom(0, 3, 0x10000),
+  append: fc.constantFrom(0, WRITE_APPEND),
+  parents: fc.constantFrom(0, MAKE_PARENTS),
+  link: fc.constantFrom(0, STAT_LINK),
+})
+type Operation = typeof fileOperation extends fc.Arbitrary<infer Value> ? Value : never
+type PerType<Result> = Readonly<
+  Record<Operation['type'], (file: string, operation: Operation, other: string) => Result>
+>
+
+const REQUESTS: PerType<FramePart[]> = {
+  Write: (file, { append, parents, mode, bytes }) => [append | parents, mode, file, bytes],
+  Read: (file, { offset, most }) => [BigInt(offset), most, file],
+  List: (file) => [file],
+  Stat: (file, { link }) => [link, file],
+  Remove: (file) => [file],
+  Rename: (file, _, other) => [file, other],
+  MakeFolder: (file, { parents, mode }) => [parents, mode, file],
 }
 
-const nothing = (): undefined => undefined
-const path = fc.constantFrom('a', 'b', 'd', 'd/a', 'd/e', 'd/e/b', 'a/b', 'link', 'link/a', '.')
-const data = fc.oneof(
-  fc.uint8Array({ maxLength: 9 }),
-  fc.nat(200_000).map((size) => new Uint8Array(size).fill(size)),
-)
-const mode = fc.constantFrom(0o600, 0o755)
+const EXPECTED: PerType<unknown> = {
+  Write: (file, { append, parents, mode, bytes }) =>
+    withParents(file, parents, () => fs.writeFileSync(file, bytes, { flag: append === 0 ? 'w' : 'a', mode })),
+  Read: (file, { offset, most }) => readSync(file, most, offset),
+  List: (file) => fs.readdirSync(file).toSorted(),
+  Stat: (file, { link }) => described((link === 0 ? fs.statSync : fs.lstatSync)(file)),
+  Remove: (file) => (fs.lstatSync(file).isDirectory() ? fs.rmdirSync : fs.unlinkSync)(file),
+  Rename: (file, _, other) => fs.renameSync(file, other),
+  MakeFolder: (file, { parents, mode }) => withParents(file, parents, () => fs.mkdirSync(file, mode)),
+}
 
-function withParents(file: string, parents: boolean, action: () => void): void {
+const RESULTS: Partial<Record<Operation['type'], (data: Buffer) => unknown>> = {
+  Read: (data) => data.toString('latin1'),
+  List: names,
+  // Source: Linux include/uapi/linux/stat.h, struct statx: stx_mode and stx_size
+  Stat: (data) => described({ mode: data.readUInt16LE(28), size: data.readUInt32LE(40) }),
+}
+
+/** The payload of the agent's request for an operation in a folder. */
+export const requestOf = (one: Operation, folder: string): FramePart[] =>
+  REQUESTS[one.type](join(folder, one.path), one, join(folder, one.other))
+/** The result, from the data of the agent's answer. */
+export const resultOf = (one: Operation, data: Buffer): unknown => RESULTS[one.type]?.(data)
+/** The result of node:fs, or its negative errno. */
+export const expectedOf = (one: Operation, folder: string): unknown =>
+  attempt(() => EXPECTED[one.type](join(folder, one.path), one, join(folder, one.other)))
+
+function attempt(call: () => unknown): unknown {
+  try {
+    return call()
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).errno
+  }
+}
+
+function withParents(file: string, parents: number, action: () => void): void {
   try {
     action()
   } catch (error) {
-    if (!parents || (error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    try {
-      fs.mkdirSync(dirname(file), { recursive: true })
-    } catch {
-      // The second attempt reports why.
-    }
+    if (parents === 0 || (error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    // The second attempt reports why there is no folder.
+    attempt(() => fs.mkdirSync(dirname(file), { recursive: true }))
     action()
   }
 }
 
 /** Sizes of folders differ between filesystems. */
-const described = (bits: number, size: number): unknown => [bits, (bits & 0o170000) === 0o100000 ? size : 0]
-
-const write = fc
-  .record({ path, mode, data, append: fc.boolean(), parents: fc.boolean() })
-  .map((given): FileOperation => ({
-    name: `write ${given.path}`,
-    request: (folder) => {
-      const flags = (given.append ? WRITE_APPEND : 0) | (given.parents ? MAKE_PARENTS : 0)
-      return [Request.Write, flags, given.mode, join(folder, given.path), given.data]
-    },
-    result: nothing,
-    expected: (folder) => {
-      const [file, flag] = [join(folder, given.path), given.append ? 'a' : 'w']
-      withParents(file, given.parents, () => fs.writeFileSync(file, given.data, { flag, mode: given.mode }))
-    },
-  }))
-
-const read = fc
-  .record({ path, offset: fc.nat(12), most: fc.constantFrom(0, 3, 0x10000) })
-  .map((given): FileOperation => ({
-    name: `read ${given.path}`,
-    request: (folder) => [Request.Read, BigInt(given.offset), given.most, join(folder, given.path)],
-    result: (bytes) => bytes.toString('latin1'),
-    expected: (folder) => {
-      const file = fs.openSync(join(folder, given.path), 'r')
-      try {
-        const buffer = Buffer.alloc(given.most)
-        return buffer.toString('latin1', 0, given.most && fs.readSync(file, buffer, 0, given.most, given.offset))
-      } finally {
-        fs.closeSync(file)
-      }
-    },
-  }))
-
-const list = path.map((given): FileOperation => ({
-  name: `list ${given}`,
-  request: (folder) => [Request.List, join(folder, given)],
-  result: (bytes) => names(bytes),
-  expected: (folder) => fs.readdirSync(join(folder, given)).toSorted(),
-}))
+const described = ({ mode, size }: { mode: number; size: number }): unknown => [
+  mode,
+  (mode & 0o170000) === 0o100000 ? size : 0,
+]
 
 /** Source: Linux include/linux/dirent.h, struct linux_dirent64 */
 function names(entries: Buffer): string[] {
@@ -89,50 +98,11 @@ function names(entries: Buffer): string[] {
   return found.filter((name) => name !== '.' && name !== '..').toSorted()
 }
 
-const stat = fc.record({ path, link: fc.boolean() }).map((given): FileOperation => ({
-  name: `stat ${given.path}`,
-  request: (folder) => [Request.Stat, given.link ? STAT_LINK : 0, join(folder, given.path)],
-  // Source: Linux include/uapi/linux/stat.h, struct statx: stx_mode and stx_size
-  result: (bytes) => described(bytes.readUInt16LE(28), bytes.readUInt32LE(40)),
-  expected: (folder) => {
-    const { mode: bits, size } = (given.link ? fs.lstatSync : fs.statSync)(join(folder, given.path))
-    return described(bits, size)
-  },
-}))
-
-const remove = path.map((given): FileOperation => ({
-  name: `remove ${given}`,
-  request: (folder) => [Request.Remove, join(folder, given)],
-  result: nothing,
-  expected: (folder) => {
-    try {
-      fs.unlinkSync(join(folder, given))
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).errno !== -EISDIR) throw error
-      fs.rmdirSync(join(folder, given))
-    }
-  },
-}))
-
-const rename = fc.record({ from: path, to: path }).map((given): FileOperation => ({
-  name: `rename ${given.from} ${given.to}`,
-  request: (folder) => [Request.Rename, join(folder, given.from), join(folder, given.to)],
-  result: nothing,
-  expected: (folder) => fs.renameSync(join(folder, given.from), join(folder, given.to)),
-}))
-
-const makeFolder = fc.record({ path, mode, parents: fc.boolean() }).map((given): FileOperation => ({
-  name: `mkdir ${given.path}`,
-  request: (folder) => [Request.MakeFolder, given.parents ? MAKE_PARENTS : 0, given.mode, join(folder, given.path)],
-  result: nothing,
-  expected: (folder) => {
-    const made = join(folder, given.path)
-    withParents(made, given.parents, () => fs.mkdirSync(made, given.mode))
-  },
-}))
-
-/** Any operation, in a folder with a link to `a`. */
-export const fileOperation: fc.Arbitrary<FileOperation> = fc.oneof(
-  { weight: 3, arbitrary: write },
-  ...[read, list, stat, remove, rename, makeFolder].map((arbitrary) => ({ weight: 1, arbitrary })),
-)
+function readSync(file: string, most: number, offset: number): string {
+  const [descriptor, buffer] = [fs.openSync(file, 'r'), Buffer.alloc(most)]
+  try {
+    return buffer.toString('latin1', 0, most && fs.readSync(descriptor, buffer, 0, most, offset))
+  } finally {
+    fs.closeSync(descriptor)
+  }
+}

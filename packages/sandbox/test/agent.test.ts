@@ -1,18 +1,20 @@
+import { execFileSync } from 'node:child_process'
 import * as fs from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildAgent } from '../src/agent/agent.ts'
 import { encodeFrame } from '../src/agent/frames.ts'
 import { Answer, Request, RUN_INPUT, Stage } from '../src/agent/protocol.ts'
 import { Agent, busy, OWN_IDS, u32 } from './agent-client.ts'
-import { fileOperation } from './agent-files.ts'
+import { expectedOf, fileOperation, requestOf, resultOf } from './agent-files.ts'
 
 const [ENOENT, EAGAIN, EACCES, ENOTDIR] = [2, 11, 13, 20]
 const [SIGKILL, SIGTERM] = [9, 15]
 
-const top = fs.mkdtempSync(join(tmpdir(), 'retrap-agent-'))
+const top = temporaryFolder('agent')
 const root = join(top, 'root')
 let agent: Agent
 
@@ -25,9 +27,8 @@ describe.skipIf(process.arch !== 'x64' || process.platform !== 'linux')('the age
     await agent.answer(0, Answer.Ready)
   })
   afterAll(async () => {
-    agent.process.stdin?.end()
+    agent.process.stdin.end()
     expect(await agent.exit).toBe(0)
-    fs.rmSync(top, { recursive: true })
   })
 
   test.each([
@@ -43,7 +44,7 @@ describe.skipIf(process.arch !== 'x64' || process.platform !== 'linux')('the age
     const id = agent.shell(script)
     const exit = await agent.end(id)
     expect([exit.type, u32(exit), busy(exit)]).toEqual([Answer.Exit, status, 0])
-    expect(agent.joined(id, Answer.Output).toString()).toMatch(output)
+    expect(agent.output(id)).toMatch(output)
     expect(agent.joined(id, Answer.ErrorOutput).toString()).toBe(errors)
   })
 
@@ -53,7 +54,7 @@ describe.skipIf(process.arch !== 'x64' || process.platform !== 'linux')('the age
     { given: 'no candidate', run: { paths: [] }, errno: ENOENT, stage: Stage.Execute },
     { given: 'a missing folder', run: { folder: '/no' }, errno: ENOENT, stage: Stage.Folder },
   ])('reports $given', async ({ run, errno, stage }) => {
-    const failed = await agent.end(agent.run(run))
+    const failed = await agent.end(agent.shell('', run))
     expect([failed.type, u32(failed), u32(failed, 1), busy(failed)]).toEqual([Answer.Failed, errno, stage, 0])
   })
 
@@ -62,21 +63,21 @@ describe.skipIf(process.arch !== 'x64' || process.platform !== 'linux')('the age
     const first = agent.shell('until test -e file; do sleep 0.01; done; echo first', { paths })
     const second = agent.shell('echo > file; echo second', { paths })
     for (const id of [first, second]) expect(u32(await agent.end(id))).toBe(0)
-    expect([first, second].map((id) => agent.joined(id, Answer.Output).toString())).toEqual(['first\n', 'second\n'])
+    expect([first, second].map((id) => agent.output(id))).toEqual(['first\n', 'second\n'])
   })
 
   test.skipIf(OWN_IDS[0] !== 0)('runs a program as another user, in one group', async () => {
     const id = agent.shell('id -u; id -G', { ids: [1234, 2345] })
     await agent.end(id)
-    expect(agent.joined(id, Answer.Output).toString()).toBe('1234\n2345\n')
+    expect(agent.output(id)).toBe('1234\n2345\n')
   })
 
   test('feeds 1 MiB of input to a program that reads late', async () => {
     const input = Buffer.from(Array.from({ length: 1 << 20 }, (_, index) => index % 251))
     const id = agent.shell('sleep 0.1; cat', { flags: RUN_INPUT })
     for (let at = 0; at < input.length; at += 0x8000) {
-      agent.write(encodeFrame(Request.Input, id, input.subarray(at, at + 0x8000)))
-      if (at + 0x8000 === input.length) agent.write(encodeFrame(Request.InputEnd, id))
+      agent.tell(id, Request.Input, input.subarray(at, at + 0x8000))
+      if (at + 0x8000 === input.length) agent.tell(id, Request.InputEnd)
       const taken = await agent.answer(id, Answer.Taken)
       expect(taken.payload).toHaveLength(0)
       agent.frames.splice(agent.frames.indexOf(taken), 1)
@@ -88,9 +89,9 @@ describe.skipIf(process.arch !== 'x64' || process.platform !== 'linux')('the age
   test('tells that a program has closed its input', async () => {
     const id = agent.shell('exec <&-; echo closed; exec sleep 100', { flags: RUN_INPUT })
     await agent.answer(id, Answer.Output)
-    agent.write(encodeFrame(Request.Input, id, 'lost'))
+    agent.tell(id, Request.Input, 'lost')
     expect([...(await agent.answer(id, Answer.Taken)).payload]).toEqual([1])
-    agent.write(encodeFrame(Request.Kill, id, SIGKILL))
+    agent.tell(id, Request.Kill, SIGKILL)
     await agent.end(id)
   })
 
@@ -99,15 +100,15 @@ describe.skipIf(process.arch !== 'x64' || process.platform !== 'linux')('the age
     expect(busy(await agent.end(id))).toBe(1)
     expect(busy(await agent.ask(Request.Ping))).toBe(1)
     await agent.answer(0, Answer.Idle)
-    expect(agent.joined(id, Answer.Output).toString()).toBe('early\n')
+    expect(agent.output(id)).toBe('early\n')
     expect(busy(await agent.ask(Request.Ping))).toBe(0)
   })
 
   test('kills a group', async () => {
     const id = agent.shell('sleep 100 & sleep 100; echo no')
-    agent.write(encodeFrame(Request.Kill, id, SIGTERM))
+    agent.tell(id, Request.Kill, SIGTERM)
     expect(u32(await agent.end(id))).toBe(SIGTERM)
-    agent.write(encodeFrame(Request.Kill, id, SIGTERM))
+    agent.tell(id, Request.Kill, SIGTERM)
     await agent.idle()
   })
 
@@ -117,7 +118,7 @@ describe.skipIf(process.arch !== 'x64' || process.platform !== 'linux')('the age
     const failed = await agent.end(agent.shell(''))
     expect([u32(failed), u32(failed, 1), busy(failed)]).toEqual([EAGAIN, Stage.Other, 1])
     expect(Buffer.from((await agent.ask(Request.Read, 0n, 100, 'read')).payload).toString()).toBe('text\x01')
-    for (const id of ids) agent.write(encodeFrame(Request.Kill, id, SIGKILL))
+    for (const id of ids) agent.tell(id, Request.Kill, SIGKILL)
     for (const id of ids) expect(u32(await agent.end(id))).toBe(SIGKILL)
     await agent.idle()
     agent.frames.length = 0
@@ -144,7 +145,7 @@ describe.skipIf(process.arch !== 'x64' || process.platform !== 'linux')('the age
     if (OWN_IDS[0] === 0) {
       await other.ask(Request.Write, 0, 0o600, '/rooted', Buffer.from('text'))
       expect(fs.readFileSync(join(root, 'rooted'), 'latin1')).toBe('text')
-      other.process.stdin?.end()
+      other.process.stdin.end()
     }
     expect(await other.exit).toBe(OWN_IDS[0] === 0 ? 0 : 1)
   })
@@ -157,32 +158,46 @@ describe.skipIf(process.arch !== 'x64' || process.platform !== 'linux')('the age
       for (const path of [folder, twin]) fs.mkdirSync(path)
       for (const path of [folder, twin]) fs.symlinkSync('a', join(path, 'link'))
       agent.frames.length = 0
-      const requests = operations.map((one) => ({ one, frame: agent.encode(...one.request(folder)) }))
-      let bytes = Buffer.concat(requests.map(({ frame }) => frame))
+      const frames = operations.map((one) => agent.encode(Request[one.type], ...requestOf(one, folder)))
+      let bytes = Buffer.concat(frames)
       for (const cut of cuts) {
         agent.write(bytes.subarray(0, cut))
         bytes = bytes.subarray(cut)
         await new Promise(setImmediate)
       }
       agent.write(bytes)
-      for (const { one, frame } of requests) {
-        const id = Buffer.from(frame).readUInt32LE(5)
+      for (const [index, one] of operations.entries()) {
+        const id = Buffer.from(frames[index]!).readUInt32LE(5)
         const end = await agent.end(id)
-        const entries = agent.joined(id, Answer.Entries)
-        const data = end.type === Answer.Data ? Buffer.from(end.payload.subarray(0, -1)) : entries
-        const result = end.type === Answer.Error ? -u32(end) : one.result(data)
-        expect([one.name, busy(end), result]).toEqual([one.name, 0, attempt(() => one.expected(twin))])
+        const data =
+          end.type === Answer.Data ? Buffer.from(end.payload.subarray(0, -1)) : agent.joined(id, Answer.Entries)
+        const result = end.type === Answer.Error ? -u32(end) : resultOf(one, data)
+        expect([one.type, one.path, busy(end), result]).toEqual([one.type, one.path, 0, expectedOf(one, twin)])
       }
     })
     await fc.assert(property)
   })
 })
 
-/** The result of a call of node:fs, or its negative errno. */
-function attempt(call: () => unknown): unknown {
-  try {
-    return call()
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).errno
-  }
-}
+const FLAGS =
+  '-Os -ffreestanding -fno-builtin -fno-tree-loop-distribute-patterns -fno-strict-aliasing -fno-stack-protector -fno-asynchronous-unwind-tables -fno-ident -fno-pic -no-pie -static -nostdlib -mgeneral-regs-only -s -Wall -Wextra -Werror -Wl,--build-id=none,-z,noseparate-code,-z,noexecstack,-z,max-page-size=4096'
+
+// npx vitest run agent -u writes the module anew.
+test('the agent is its source, by the compiler of Debian 12', async () => {
+  const compiler = process.arch === 'x64' ? 'gcc' : 'x86_64-linux-gnu-gcc'
+  const isThere = hasProgram(compiler) && `${execFileSync(compiler, ['-dumpfullversion'])}` === '12.2.0\n'
+  if (!isThere) return console.log(skipNote(false, `there is no ${compiler} 12.2.0`))
+  const made = join(temporaryFolder('agent'), 'agent')
+  execFileSync(compiler, [...FLAGS.split(' '), '-o', made, join(import.meta.dirname, '../src/agent/agent.c')])
+  const lines = fs
+    .readFileSync(made, 'base64')
+    .match(/.{1,112}/g)
+    ?.map((line) => `  '${line}'`)
+  const module = `// Generated by test/agent.test.ts out of agent.c.
+
+/** The agent, in base64. */
+export const AGENT_PROGRAM: string =
+${lines?.join(' +\n')}
+`
+  await expect(module).toMatchFileSnapshot('../src/agent/agent-program.ts')
+})
