@@ -1,7 +1,6 @@
 /** A guest's TCP connection to the name server. Source: RFC 7766 §8, "TCP Message Framing". */
 import { expect, test } from 'vitest'
-import type { DnsForwarder } from '../src/user/dns.ts'
-import { DnsStream } from '../src/user/dns-stream.ts'
+import { type DnsForwarder, DnsStream } from '../src/user/dns.ts'
 
 /** A stream whose questions the test answers. */
 function stream(takes = true) {

@@ -3,11 +3,11 @@ import type { NetworkClock } from '../clock.ts'
 import { makeUnreachable, UNREACHABLE_HOST, UNREACHABLE_PROHIBITED } from '../frames/datagrams.ts'
 import { type Ipv4Packet, PROTOCOL_ICMP } from '../frames/ipv4.ts'
 import { readTcp, resetFor, TCP_ACK, TCP_RST, TCP_SYN, type TcpEndpoints, type TcpSegment } from '../frames/tcp.ts'
-import type { SocketAddress, Sockets, TcpSocket, TcpSocketClient } from '../sockets.ts'
+import type { SocketAddress, Sockets, TcpSocket, TcpSocketClient, TcpSocketEnd } from '../sockets.ts'
 import { BufferBudget } from '../tcp/buffer-budget.ts'
 import { TcpConnection } from '../tcp/connection.ts'
+import type { TcpClient } from '../tcp/receive-window.ts'
 import type { Link } from './link.ts'
-import { type FlowOwner, TcpFlow } from './tcp-flow.ts'
 
 /** Most simultaneous connections, including connections in TIME-WAIT. */
 const MOST_FLOWS = 1024
@@ -90,7 +90,7 @@ export class TcpGateway {
     const port = this.#freePort(base, from.port)
     if (port === null || !this.#makeRoom()) return null
     const ends = { ...base, localPort: port }
-    const flow = new TcpFlow(keyOf(ends), ends, this.#owner, null)
+    const flow = new TcpFlow(keyOf(ends), ends, this, null)
     flow.socket = socket
     this.#flows.set(flow.key, flow)
     flow.connection = this.#connect(flow)
@@ -112,24 +112,29 @@ export class TcpGateway {
       this.#refuse(segment, ends)
       return
     }
-    const flow = new TcpFlow(key, ends, this.#owner, { syn: segment, packet })
+    const flow = new TcpFlow(key, ends, this, { syn: segment, packet })
     this.#flows.set(key, flow)
     flow.socket =
       route.kind === 'service' ? route.connect(flow.host) : this.#options.sockets.connectTcp(route.to, flow.host)
   }
 
-  readonly #owner: FlowOwner = {
-    openGuest: (flow) => {
-      const connection = this.#connect(flow, flow.request?.syn)
-      flow.request = null
-      return connection
-    },
-    hostFailed: ({ request, ends }, end) => {
-      if (request === null) return
-      if (end === 'unreachable') this.#unreachable(request.packet, UNREACHABLE_HOST)
-      else this.#refuse(request.syn, ends)
-    },
-    ended: (flow) => this.#flows.delete(flow.key),
+  /** The host's connection of a flow is established: makes the guest's. */
+  openGuest(flow: TcpFlow): TcpConnection {
+    const connection = this.#connect(flow, flow.request?.syn)
+    flow.request = null
+    return connection
+  }
+
+  /** The host's connection of a flow could not be made. */
+  hostFailed({ request, ends }: TcpFlow, end: TcpSocketEnd): void {
+    if (request === null) return
+    if (end === 'unreachable') this.#unreachable(request.packet, UNREACHABLE_HOST)
+    else this.#refuse(request.syn, ends)
+  }
+
+  /** A flow is over. */
+  ended(flow: TcpFlow): void {
+    this.#flows.delete(flow.key)
   }
 
   #connect(flow: TcpFlow, syn?: TcpSegment): TcpConnection {
@@ -183,3 +188,137 @@ export class TcpGateway {
 
 const keyOf = ({ localAddress, localPort, remoteAddress, remotePort }: TcpEndpoints): string =>
   `${localAddress}:${localPort} ${remoteAddress}:${remotePort}`
+
+const CHUNK = 64 << 10
+
+/** A guest's SYN, and the packet that it came in. */
+interface GuestRequest {
+  readonly syn: TcpSegment
+  readonly packet: Ipv4Packet
+}
+
+/** A connection of a guest and one of the host's, joined. Each side waits while the other takes nothing. */
+class TcpFlow {
+  /** Key in the gateway's table. */
+  readonly key: string
+  /** The guest's connection. */
+  readonly ends: TcpEndpoints
+  /** The guest's SYN, until it is answered; null: the host's side has asked. */
+  request: GuestRequest | null
+  socket: TcpSocket | null = null
+  connection: TcpConnection | null = null
+  /** Is notified of the guest's connection. */
+  readonly guest: TcpClient = {
+    connected: () => {
+      this.#guestConnected = true
+      this.#toGuest()
+      this.#toHost()
+    },
+    readable: () => this.#toHost(),
+    writable: () => this.#toGuest(),
+    closed: (end) => {
+      // The guest's bytes are the socket's by now.
+      if (end === 'finished') this.#finish()
+      else this.abort()
+    },
+  }
+  /** Is notified of the host's connection. */
+  readonly host: TcpSocketClient = {
+    connected: () => {
+      if (!this.#over) this.connection = this.#gateway.openGuest(this)
+    },
+    data: (bytes) => {
+      this.#pending.push(bytes)
+      this.#toGuest()
+    },
+    ended: () => {
+      this.#hostEnded = true
+      this.#toGuest()
+    },
+    drained: () => {
+      this.#hostFull = false
+      this.#toHost()
+    },
+    closed: (end) => this.#hostClosed(end),
+  }
+  readonly #gateway: TcpGateway
+  /** Bytes of the host that the guest's side had no room for. */
+  readonly #pending: Uint8Array[] = []
+  #guestConnected = false
+  #guestEnded = false
+  #hostEnded = false
+  #hostFull = false
+  #over = false
+
+  constructor(key: string, ends: TcpEndpoints, gateway: TcpGateway, request: GuestRequest | null) {
+    this.key = key
+    this.ends = ends
+    this.request = request
+    this.#gateway = gateway
+  }
+
+  /** Ends both sides at once. */
+  abort(): void {
+    this.#finish()
+    this.connection?.abort()
+    this.socket?.abort()
+  }
+
+  #hostClosed(end: TcpSocketEnd): void {
+    if (this.#over) return
+    if (this.connection === null) {
+      this.#finish()
+      this.#gateway.hostFailed(this, end)
+    } else if (end === 'finished' && this.#guestEnded) {
+      this.#hostEnded = true
+      this.#toGuest()
+    } else {
+      this.abort()
+    }
+  }
+
+  /** Passes the guest's data to the host. */
+  #toHost(): void {
+    const { connection, socket } = this
+    if (connection === null || socket === null || this.#over) return
+    while (!this.#hostFull) {
+      const bytes = connection.read(CHUNK)
+      if (bytes === null) break
+      this.#hostFull = !socket.write(bytes)
+    }
+    if (connection.atEnd && !this.#guestEnded) {
+      this.#guestEnded = true
+      socket.end()
+    }
+  }
+
+  /** Passes the host's data to the guest. */
+  #toGuest(): void {
+    const { connection, socket } = this
+    if (this.#over) return
+    if (connection === null || !this.#guestConnected) {
+      // A guest that never completes the handshake must not make a talkative host fill our memory.
+      if (this.#pending.length > 0) socket?.pause()
+      return
+    }
+    while (this.#pending.length > 0) {
+      const bytes = this.#pending[0]!
+      const taken = connection.write(bytes)
+      if (taken < bytes.length) {
+        this.#pending[0] = bytes.subarray(taken)
+        socket?.pause()
+        return
+      }
+      this.#pending.shift()
+    }
+    if (this.#hostEnded) connection.end()
+    else socket?.resume()
+  }
+
+  #finish(): void {
+    if (this.#over) return
+    this.#over = true
+    this.#pending.length = 0
+    this.#gateway.ended(this)
+  }
+}

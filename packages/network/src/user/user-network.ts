@@ -16,8 +16,7 @@ import { type Ipv4Packet, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, readIpv4Pac
 import { Reassembly } from '../frames/reassembly.ts'
 import type { OpenSocket, Sockets, TcpSocketClient, UdpSocket } from '../sockets.ts'
 import { DHCP_CLIENT_PORT, DHCP_SERVER_PORT, DhcpServer } from './dhcp.ts'
-import { DNS_PORT, DnsForwarder } from './dns.ts'
-import { DnsStream } from './dns-stream.ts'
+import { DNS_PORT, DnsForwarder, DnsStream } from './dns.ts'
 import { Link } from './link.ts'
 import {
   checkPort,
