@@ -4,7 +4,7 @@ import { statfsSync } from 'node:fs'
 import promises from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
-import { InPlace, isLocal } from '../src/node/in-place.ts'
+import { InPlace, isLocal } from '../src/node/file-storage.ts'
 
 /** Makes requests one after the other, each of which takes so long, for some time. @returns how long those in place took */
 function inPlaceOf(tookMs: number, forMs: number): number {

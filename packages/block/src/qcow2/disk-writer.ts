@@ -270,10 +270,7 @@ class ClusterLocks {
   take(first: number, most: number): { readonly count: number; release(): void } {
     let count = 0
     while (count < most && !this.held.has(first + count)) count++
-    let settle = (): void => {}
-    const ended = new Promise<void>((resolve) => {
-      settle = resolve
-    })
+    const { promise: ended, resolve: settle } = Promise.withResolvers<void>()
     for (let i = 0; i < count; i++) this.held.set(first + i, ended)
     return {
       count,
