@@ -19,8 +19,7 @@ export function attachCanvas(
   options: CanvasOptions,
   watch: Watch,
 ): () => void {
-  const painter = new Painter(canvas)
-  const stop = watch((frame, pixels) => painter.draw(frame, pixels))
+  const stop = watch(painterOf(canvas))
   const stopInput = options.input === false ? undefined : attachInput(machine, canvas, options.pointerLock ?? true)
   return () => {
     stop()
@@ -28,46 +27,32 @@ export function attachCanvas(
   }
 }
 
-/** Draws frames on a canvas. */
-class Painter {
-  readonly #canvas: HTMLCanvasElement
-  readonly #context: CanvasRenderingContext2D
-  #scratch = new Uint32Array(0)
-
-  constructor(canvas: HTMLCanvasElement) {
-    this.#canvas = canvas
-    this.#context = canvas.getContext('2d', { alpha: false })!
-  }
-
-  draw({ width, height, dirty }: SentFrame, pixels: Uint32Array | null): void {
-    if (width === 0) {
-      this.#context.clearRect(0, 0, this.#canvas.width, this.#canvas.height)
-      return
+/** Returns a function that draws frames on a canvas. */
+function painterOf(canvas: HTMLCanvasElement): Parameters<Watch>[0] {
+  const context = canvas.getContext('2d', { alpha: false })!
+  let scratch = new Uint32Array(0)
+  /** Takes a part out of shared memory, of which a canvas takes nothing. */
+  const taken = ({ x, y, width, height }: SentRectangle, pixels: Uint32Array, stride: number) => {
+    const count = width * height
+    if (scratch.length < count) scratch = new Uint32Array(count)
+    for (let row = 0; row < height; row++) {
+      const from = (y + row) * stride + x
+      scratch.set(pixels.subarray(from, from + width), row * width)
     }
-    if (this.#canvas.width !== width || this.#canvas.height !== height) {
-      this.#canvas.width = width
-      this.#canvas.height = height
+    return scratch.subarray(0, count)
+  }
+  return ({ width, height, dirty }, pixels) => {
+    if (width === 0) return context.clearRect(0, 0, canvas.width, canvas.height)
+    if (canvas.width !== width || canvas.height !== height) {
+      canvas.width = width
+      canvas.height = height
     }
     for (const area of dirty) {
       if (area.width === 0 || area.height === 0) continue
-      if (area.pixels !== null) this.#put(area, area.pixels)
-      else if (pixels !== null && pixels.length >= width * height) this.#put(area, this.#taken(area, pixels, width))
+      const own = area.pixels ?? (pixels && pixels.length >= width * height ? taken(area, pixels, width) : null)
+      if (own === null) continue
+      const bytes = new Uint8ClampedArray(own.buffer, own.byteOffset, own.byteLength)
+      context.putImageData(new ImageData(bytes, area.width, area.height), area.x, area.y)
     }
-  }
-
-  /** Takes a part out of shared memory, of which a canvas takes nothing. */
-  #taken({ x, y, width, height }: SentRectangle, pixels: Uint32Array, stride: number): Uint32Array<ArrayBuffer> {
-    const count = width * height
-    if (this.#scratch.length < count) this.#scratch = new Uint32Array(count)
-    for (let row = 0; row < height; row++) {
-      const from = (y + row) * stride + x
-      this.#scratch.set(pixels.subarray(from, from + width), row * width)
-    }
-    return this.#scratch.subarray(0, count)
-  }
-
-  #put({ x, y, width, height }: SentRectangle, pixels: Uint32Array<ArrayBuffer>): void {
-    const bytes = new Uint8ClampedArray(pixels.buffer, pixels.byteOffset, pixels.byteLength)
-    this.#context.putImageData(new ImageData(bytes, width, height), x, y)
   }
 }

@@ -64,8 +64,7 @@ export class Machine {
   #console: Uint8Array | null = null
   #turns: string | null = null
   readonly #printed = new PrintedBytes((bytes) => this.#link.tell({ tell: 'printed', bytes }))
-  #ended: { promise: Promise<MachineExit>; resolve(exit: MachineExit): void; reject(error: unknown): void } | null =
-    null
+  #ended: PromiseWithResolvers<MachineExit> | null = null
 
   private constructor(worker: Worker) {
     this.#link = new WorkerLink(
@@ -150,12 +149,7 @@ export class Machine {
    * @throws WebError `ERR_DISPOSED`
    */
   run(): Promise<MachineExit> {
-    if (this.#ended === null) {
-      this.#ended = Promise.withResolvers<MachineExit>()
-      // A page that does not await the run learns of its end from the event `exit`.
-      this.#ended.promise.catch(() => {})
-    }
-    const { promise } = this.#ended
+    const promise = this.#end()
     this.#link.call('run').catch((error: unknown) => this.#fail(error))
     return promise
   }
@@ -167,9 +161,15 @@ export class Machine {
 
   /** Restarts the machine like its reset button, and runs it. Disks keep written data. */
   async reset(): Promise<void> {
-    this.#ended ??= Promise.withResolvers<MachineExit>()
-    this.#ended.promise.catch(() => {})
+    void this.#end()
     await this.#link.call('reset')
+  }
+
+  #end(): Promise<MachineExit> {
+    const { promise } = (this.#ended ??= Promise.withResolvers<MachineExit>())
+    // A page that does not await the run learns of its end from the event `exit`.
+    promise.catch(() => {})
+    return promise
   }
 
   /** Presses the power button. @returns whether the guest has enabled its event */

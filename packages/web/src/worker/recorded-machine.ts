@@ -23,7 +23,7 @@ import { GuestNames } from './guest-names.ts'
 import type { SentOptions } from '../protocol.ts'
 import type { ReadSnapshot } from './read-snapshot.ts'
 import { onClock } from './snapshots.ts'
-import type { TravelledRun } from './travelled-runs.ts'
+import { sha256, type TravelledRun } from './travelled-runs.ts'
 import type { FoundWriter } from './writers.ts'
 
 /** @throws MachineError `ERR_OPTION` for a machine whose run cannot be recorded from an instant on */
@@ -40,12 +40,7 @@ export async function takenNow(machine: BoardMachine, console: Uint8Array): Prom
   return { state, onClock: onClock(state, taken), pages: taken, arrived, options: {}, console, checkDisks }
 }
 
-/** Options for running a machine. */
-interface RunOptions {
-  readonly signal?: AbortSignal
-}
-
-/** A recorded machine with its debugger, which can go back. */
+/** A recorded machine with its debugger, which can go back: `PageDebugger` describes the calls. */
 export class RecordedMachine {
   readonly run: TravelledRun
   readonly #onHit: (stop: TravelStop) => void
@@ -66,7 +61,7 @@ export class RecordedMachine {
   }
 
   /** Runs the machine itself on, as its `run` does. A stop place ends it as a pause does, after `onHit`. */
-  async goOn(live: BoardMachine, options: RunOptions): Promise<MachineExit> {
+  async goOn(live: BoardMachine, options: { readonly signal: AbortSignal }): Promise<MachineExit> {
     if (this.#debugger === undefined) return live.run(options)
     const stop = await (await this.#debugger).continue(options)
     if (isExit(stop)) return stop
@@ -77,16 +72,6 @@ export class RecordedMachine {
   /** The machine as the debugger sees it: of the past, or the machine itself. */
   async seen(): Promise<BoardMachine> {
     return this.#debugger === undefined ? this.run.live! : (await this.#debugger).pc
-  }
-
-  /** Sets the end of the guest's console output, after the machine was restored to another instant. */
-  startWith(console: Uint8Array): void {
-    this.run.history.startWith(console)
-  }
-
-  /** Returns the end of the guest's console output at the instant of a past machine. */
-  consoleOf(machine: BoardMachine): Uint8Array<ArrayBuffer> {
-    return this.run.history.consoleOf(machine)
   }
 
   /** Returns the recording so far. */
@@ -205,14 +190,12 @@ export class RecordedMachine {
     return { by: 'unknown', message }
   }
 
-  /** See `PageDebugger`. */
   async registers(cpu: number): Promise<RegisterView[]> {
     const tool = await (await this.seen()).debugger()
     const value = (name: string): bigint => tool.register(name, cpu)
     return tool.registers.shown(value).map((one) => ({ ...one, value: one.value! }))
   }
 
-  /** See `PageDebugger`. */
   async calls(cpu: number): Promise<CallView[]> {
     const machine = await this.seen()
     const tool = await machine.debugger()
@@ -259,7 +242,6 @@ export class RecordedMachine {
     return this.#names.look(await this.seen(), line, cpu)
   }
 
-  /** See `PageDebugger.stateHash`. */
   async stateHash(): Promise<string> {
     const machine = await this.seen()
     const { secondLevel, memory, vcpus } = machine.domain
@@ -274,9 +256,7 @@ export class RecordedMachine {
       cpu.retired,
       ...tool.registers.registers.map(({ name }) => tool.register(name, id)),
     ])
-    const all = await new Blob([registers.join(), sums]).arrayBuffer()
-    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', all))
-    return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
+    return sha256(await new Blob([registers.join(), sums]).arrayBuffer())
   }
 
   /** Ends the recording and the machine. */
@@ -337,9 +317,8 @@ type OwnReason = (typeof OWN)[number]
 /** Whether the machine itself has ended, or was stopped. */
 const isExit = (
   stop: ReplayStop,
-): stop is MachineExit & { readonly reason: Exclude<MachineExit['reason'], OwnReason> } => !OWN_REASONS.has(stop.reason)
-
-const OWN_REASONS: ReadonlySet<string> = new Set(OWN)
+): stop is MachineExit & { readonly reason: Exclude<MachineExit['reason'], OwnReason> } =>
+  !(OWN as readonly string[]).includes(stop.reason)
 
 /** Says for people why a way has ended. */
 function sentenceOf(stop: ReplayStop): string {

@@ -108,7 +108,7 @@ export class Recording {
 
   /** Sets the end of the guest's console output, after the machine was restored to another instant. */
   startWith(console: Uint8Array): void {
-    this.#machine?.startWith(console)
+    this.#machine?.run.history.startWith(console)
   }
 
   async run(options: { readonly signal: AbortSignal }): Promise<MachineExit> {
@@ -160,7 +160,7 @@ export class Recording {
   async #moved(machine: RecordedMachine, stop: TravelStop): Promise<void> {
     const [position, seen] = await Promise.all([machine.position(), machine.seen()])
     const isItself = position.isLive && machine.run.live !== null
-    this.#life.shows(seen, isItself ? null : machine.consoleOf(seen))
+    this.#life.shows(seen, isItself ? null : machine.run.history.consoleOf(seen))
     this.#life.moved(position, stop)
   }
 

@@ -10,7 +10,7 @@ const TAG = 'page'
 /** Kinds of a file's mode. Source: Linux, `uapi/linux/stat.h`. */
 const [S_IFMT, S_IFDIR, S_IFREG] = [0o170_000, 0o040_000, 0o100_000]
 
-/** The files, and the device by which the guest reaches them. They go on when the machine starts anew. */
+/** The files of `MachineFiles`, and the device by which the guest reaches them. They go on when the machine starts anew. */
 export class SharedFiles implements FileCallsOfWorker {
   readonly #share = new MemoryShare({ mostBytes: MOST_BYTES })
 
@@ -19,7 +19,6 @@ export class SharedFiles implements FileCallsOfWorker {
     return { kind: 'share', share: this.#share, tag: TAG }
   }
 
-  /** See `MachineFiles.write`. */
   writeFile(path: string, content: Uint8Array<ArrayBuffer>): void {
     const names = namesOf(path)
     try {
@@ -29,12 +28,10 @@ export class SharedFiles implements FileCallsOfWorker {
     }
   }
 
-  /** See `MachineFiles.read`. */
   readFile(path: string): Uint8Array<ArrayBuffer> | null {
     return this.#share.read(namesOf(path).join('/')) as Uint8Array<ArrayBuffer> | null
   }
 
-  /** See `MachineFiles.list`. */
   async listFiles(path: string): Promise<FileEntry[]> {
     let folder = this.#share.root()
     try {

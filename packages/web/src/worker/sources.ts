@@ -27,7 +27,7 @@ const ATTEMPTS = 4
 /** Reads all of an image. @throws WebError `ERR_SOURCE` */
 export async function readWhole(image: string, source: SentSource, listener: SourceListener): Promise<Uint8Array> {
   if ('bytes' in source) return source.bytes
-  if ('url' in source) return new Download(image, source.url, listener).run()
+  if ('url' in source) return download(image, source.url, listener)
   try {
     const bytes = new Uint8Array(await source.blob.arrayBuffer())
     listener.progress({ image, loadedBytes: bytes.length, totalBytes: bytes.length })
@@ -37,70 +37,51 @@ export async function readWhole(image: string, source: SentSource, listener: Sou
   }
 }
 
-/** A download of a whole file. It resumes after an interruption, if the server still has the same file. */
-class Download {
-  readonly #image: string
-  readonly #url: string
-  readonly #listener: SourceListener
-  #parts: Uint8Array[] = []
-  #loaded = 0
-  #total: number | null = null
-  #tag: string | null = null
-
-  constructor(image: string, url: string, listener: SourceListener) {
-    this.#image = image
-    this.#url = url
-    this.#listener = listener
+/** Downloads a whole file. It resumes after an interruption, if the server still has the same file. */
+async function download(image: string, url: string, listener: SourceListener): Promise<Uint8Array> {
+  let parts: Uint8Array[] = []
+  let loadedBytes = 0
+  let totalBytes: number | null = null
+  let tag: string | null = null
+  const failed = (reason: string, cause?: unknown): WebError =>
+    new WebError('ERR_SOURCE', `${image}: ${url}: ${reason}`, { cause })
+  const startOver = ({ headers }: Response): void => {
+    parts = []
+    loadedBytes = 0
+    const given = headers.get('etag')
+    tag = given === null || given.startsWith('W/') ? null : given
+    const length = headers.get('content-length')
+    // A compressed response is longer than its stated length.
+    totalBytes = length === null || headers.get('content-encoding') !== null ? null : Number(length)
   }
-
-  async run(): Promise<Uint8Array> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        await this.#attempt()
-        return concatenate(this.#parts)
-      } catch (error) {
-        if (error instanceof WebError) throw error
-        if (attempt === ATTEMPTS) throw this.#failed(reasonOf(error), error)
-      }
-    }
-  }
-
-  #failed(reason: string, cause?: unknown): WebError {
-    return new WebError('ERR_SOURCE', `${this.#image}: ${this.#url}: ${reason}`, { cause })
-  }
-
-  async #attempt(): Promise<void> {
+  const attempt = async (): Promise<void> => {
     // Without a strong tag nothing says that the rest is of the same file. Source: RFC 9110, section 13.1.5, "If-Range".
-    const goesOn = this.#loaded > 0 && this.#tag !== null
-    const response = await fetch(
-      this.#url,
-      goesOn ? { headers: { range: `bytes=${this.#loaded}-`, 'if-range': this.#tag! } } : {},
-    )
+    const goesOn = loadedBytes > 0 && tag !== null
+    const response = await fetch(url, goesOn ? { headers: { range: `bytes=${loadedBytes}-`, 'if-range': tag! } } : {})
     if (!response.ok) {
       await response.body?.cancel()
       const error = `the server answers with status ${response.status}`
-      throw response.status >= 500 ? new Error(error) : this.#failed(error)
+      throw response.status >= 500 ? new Error(error) : failed(error)
     }
-    if (response.status !== 206) this.#startOver(response)
+    if (response.status !== 206) startOver(response)
     const reader = response.body?.getReader()
     for (;;) {
       const part = (await reader?.read())?.value
       if (part === undefined) break
-      this.#parts.push(part)
-      this.#loaded += part.length
-      this.#listener.progress({ image: this.#image, loadedBytes: this.#loaded, totalBytes: this.#total })
+      parts.push(part)
+      loadedBytes += part.length
+      listener.progress({ image, loadedBytes, totalBytes })
     }
-    if (this.#total !== null && this.#loaded < this.#total)
-      throw new Error(`the answer ends after ${this.#loaded} of ${this.#total} bytes`)
+    if (totalBytes !== null && loadedBytes < totalBytes)
+      throw new Error(`the answer ends after ${loadedBytes} of ${totalBytes} bytes`)
   }
-
-  #startOver({ headers }: Response): void {
-    this.#parts = []
-    this.#loaded = 0
-    const tag = headers.get('etag')
-    this.#tag = tag === null || tag.startsWith('W/') ? null : tag
-    const length = headers.get('content-length')
-    // A compressed response is longer than its stated length.
-    this.#total = length === null || headers.get('content-encoding') !== null ? null : Number(length)
+  for (let left = ATTEMPTS - 1; ; left--) {
+    try {
+      await attempt()
+      return concatenate(parts)
+    } catch (error) {
+      if (error instanceof WebError) throw error
+      if (left === 0) throw failed(reasonOf(error), error)
+    }
   }
 }

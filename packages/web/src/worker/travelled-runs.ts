@@ -88,7 +88,7 @@ export async function openRecordingFile(
 ): Promise<OpenedRecording> {
   const find = async ({ name }: NamedImage): Promise<FoundImage | undefined> => {
     const bytes = await beside(name.replace(/^.*[/\\]/, ''))
-    return bytes && { bytes, sha256: await sha256(bytes) }
+    return bytes && { bytes, sha256: await sha256(bytes as Uint8Array<ArrayBuffer>) }
   }
   try {
     const { board, options, snapshot, history } = await openBundle(sourceOf(file), find)
@@ -104,8 +104,9 @@ export async function openRecordingFile(
   }
 }
 
-async function sha256(bytes: Uint8Array): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>))
+/** The digest of bytes, in hexadecimal. */
+export async function sha256(bytes: BufferSource): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 

@@ -16,7 +16,7 @@ import { MachineLife, type Send } from './machine-life.ts'
 /** Instants at which a branch is tried before a machine counts as one whose devices are never at rest. */
 const MOST_TRIES = 40
 
-/** The machine of a Worker, which carries out the page's calls. */
+/** The machine of a Worker, which carries out the page's calls: those of `Machine`, whose comments describe them, and of `PageDebugger`. */
 export class WorkerMachine {
   readonly #life: MachineLife
   /** Resolves to the stepper: later steps wait for earlier ones. */
@@ -32,7 +32,6 @@ export class WorkerMachine {
     return new WorkerMachine(await MachineLife.open(options, send))
   }
 
-  /** See `Machine.turns`. */
   get turns(): string | null {
     return this.#life.turns
   }
@@ -66,7 +65,6 @@ export class WorkerMachine {
       .then(({ whole }) => whole)
   }
 
-  /** See `Machine`. */
   restore(source: SentSource): Promise<void> {
     // Input from now on is for the instant of the snapshot, though the machine runs on until that is read.
     return this.#life.route.during(() => this.#restore(source))
@@ -104,12 +102,10 @@ export class WorkerMachine {
     await this.run()
   }
 
-  /** See `Machine`. */
   powerButton(): Promise<boolean> {
     return this.#life.powered().powerButton()
   }
 
-  /** See `Machine`. */
   type(text: string, layout: KeyboardLayoutName | undefined): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>()
     this.#life.give(
@@ -119,18 +115,15 @@ export class WorkerMachine {
     return promise
   }
 
-  /** See `Machine`. */
   screenText(): string | null {
     this.#life.screen.refresh()
     return this.#life.screen.text
   }
 
-  /** See `Machine`. */
   statistics(): MachineStatistics {
     return this.#life.powered().statistics()
   }
 
-  /** See `Machine`. */
   inspect(): Promise<MachineView> {
     return this.#look(async (machine) => ({
       ...(await inspectBoard(machine)),
@@ -145,7 +138,6 @@ export class WorkerMachine {
     return areVcpusAway(machine) ? this.#life.between(() => look(this.#life.powered())) : look(machine)
   }
 
-  /** See `Machine`. */
   async inspectAddress(address: bigint, cpu: number): Promise<AddressView> {
     const { inspectAddress } = await import('./inspect-address.ts')
     return this.#look(async (machine) => inspectAddress(machine, address, cpu))
@@ -166,12 +158,10 @@ export class WorkerMachine {
     })
   }
 
-  /** See `Machine`. */
   compiledCode(): CompiledView[] {
     return this.#life.codes.list()
   }
 
-  /** See `Machine`. */
   impairDevice(name: string, impairment: Impairment): void {
     this.#life.impairments.set(this.#life.impairable(this.#life.powered()), name, impairment)
   }
@@ -194,7 +184,6 @@ export class WorkerMachine {
     return reason === 'step'
   }
 
-  /** See `PageDebugger`. */
   async debug(call: DebuggerCall, given: readonly unknown[]): Promise<unknown> {
     // Nothing of that needs a recording.
     if (this.#life.recording === null && call === 'readMemory')
@@ -253,7 +242,6 @@ export class WorkerMachine {
     })
   }
 
-  /** See `Machine`. */
   async attachDevices(name: string, port: MessagePort): Promise<void> {
     const { AttachedDevices, plugInto, requirePc } = await import('./attached-devices.ts')
     this.#life.attached ??= new AttachedDevices()
@@ -262,7 +250,6 @@ export class WorkerMachine {
     await this.#life.attached.attach((start) => recording?.plug(start) ?? plugInto(domain, start), name, port)
   }
 
-  /** See `Machine`. */
   detachDevices(name: string): boolean {
     return this.#life.attached?.detach(name) ?? false
   }
@@ -273,19 +260,16 @@ export class WorkerMachine {
     throw new WebError('ERR_MACHINE', 'the machine has no shared files: make it with the option files')
   }
 
-  /** See `Machine.attachSound`. */
   hear(port: MessagePort): Promise<void> {
     return this.#life.sound.sendTo(port, this.#life.parts.options.shared)
   }
 
-  /** See `Machine`. */
   async connectNetwork(network: SentNetwork): Promise<void> {
     if (this.#life.parts.network === null)
       throw new WebError('ERR_MACHINE', 'the machine has no network card: make it with the option network')
     await this.#life.parts.network.connect(network)
   }
 
-  /** See `Machine`. */
   async insert(id: string, source: SentSource | null): Promise<void> {
     await this.#life.parts.drives.insert(this.#life.powered(), id, source)
     this.#life.recording?.exchanged()
