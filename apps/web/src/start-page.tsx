@@ -17,9 +17,8 @@ import {
   toHash,
   withImage,
 } from './settings.ts'
-import { Recordings, Systems, useOffered } from './systems.tsx'
+import { Recordings, useOffered, useSystems } from './systems.tsx'
 import { Fetched, KeptDisks, Unfolding } from './unfolding.tsx'
-import picture from './picture.svg'
 import travelled from './travel.svg'
 
 /** The guest of this project: a firmware image beside the page. */
@@ -80,6 +79,8 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
   }
   useEffect(() => void prepareWorker(), [])
   const offered = useOffered()
+  const failed = (thrown: unknown): void => setError(messageOf(thrown))
+  const { main, others } = useSystems({ start, offered, embedded: EMBEDDED, failed })
   const own = useSiteFirmware(needsFirmware(settings))
   const problem = problemOf(settings, own)
   return (
@@ -87,15 +88,8 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
       <Recordings offered={offered} start={start} />
       <section class="hero" aria-labelledby="why">
         <div>
-          <h1 id="why">
-            <span>Slow down any device. </span>
-            <span>Go back in time. </span>
-            <span>Debian, in this tab.</span>
-          </h1>
-          <p class="lead">
-            retrap is a 64-bit PC, and an Arm board, emulated in this page: see which device an instruction waits for,
-            ask who wrote a byte, save any moment, and go on from it in another tab.
-          </p>
+          <h1 id="why">A 64-bit PC in this tab, with a way back in time</h1>
+          {main}
         </div>
         <figure>
           <img
@@ -106,20 +100,9 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
           />
           <figcaption class="soft">Go back to who wrote a byte: the process, the function, the instruction.</figcaption>
         </figure>
-        <figure>
-          <img
-            src={picture}
-            width={916}
-            height={560}
-            alt="A terminal beside the inspector: an instruction of vCPU 0 waits 3000 ms for the serial port."
-          />
-          <figcaption class="soft">
-            Slow a device: see which instruction waits for it, and what it has done so far.
-          </figcaption>
-        </figure>
       </section>
       {error !== '' && <Alert>{error}</Alert>}
-      <Systems start={start} offered={offered} embedded={EMBEDDED} failed={(thrown) => setError(messageOf(thrown))} />
+      {others}
       <section aria-labelledby="own">
         <h2 id="own">A system of yours</h2>
         <div class="panel">

@@ -1,3 +1,4 @@
+import type { ComponentChildren } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { sizeOf, startedIn, timeStart } from './files.ts'
 import { stays } from './offline.ts'
@@ -24,15 +25,28 @@ interface OfferedSystem extends Chosen {
   readonly failure?: string
   /** The time at which the run was recorded. */
   readonly savedAt?: string
+  /** The site's server still boots the system. */
+  readonly boots?: boolean
 }
+
+/** A list with a system that still boots is fetched again after this time. */
+const AGAIN_MS = 2000
 
 /** Systems and recordings that lie beside the site; null: the list is on its way. */
 export function useOffered(): readonly OfferedSystem[] | null {
   const [offered, setOffered] = useState<readonly OfferedSystem[] | null>(null)
   useEffect(() => {
-    fetch('systems/systems.json')
-      .then(async (response) => (response.ok ? ((await response.json()) as OfferedSystem[]) : []))
-      .then(setOffered, () => setOffered([]))
+    let timer = 0
+    const look = (): void =>
+      void fetch('systems/systems.json')
+        .then(async (response) => (response.ok ? ((await response.json()) as OfferedSystem[]) : []))
+        .catch(() => [])
+        .then((found) => {
+          setOffered(found)
+          if (found.some(({ boots }) => boots === true)) timer = setTimeout(look, AGAIN_MS)
+        })
+    look()
+    return () => clearTimeout(timer)
   }, [])
   return offered
 }
@@ -89,8 +103,12 @@ interface SystemsProps {
   readonly embedded: Chosen
 }
 
-/** Systems that start by one click: the site server's, our own, and machines of the user's. */
-export function Systems({ start, offered, failed, embedded }: SystemsProps) {
+/**
+ * Systems that start by one click: the site server's, our own, and machines of the user's.
+ *
+ * @returns the first of them, and all others
+ */
+export function useSystems({ start, offered, failed, embedded }: SystemsProps) {
   const systems = offered?.filter((one) => !isRecording(one))
   /** False if the address asks for another machine. */
   const [mayOpen] = useState(location.hash === '')
@@ -120,54 +138,53 @@ export function Systems({ start, offered, failed, embedded }: SystemsProps) {
   }
   const goOn = (one: SavedMachine): void => void goOnFrom(one.id).then(start, failed)
   const drop = (one: SavedMachine): void => void dropMachine(one.id).then(list, failed)
-  return (
+  const cards = [
+    ...left.map((one, i) => (
+      <div key={one.id} class="panel">
+        <Heading isMain={i === 0}>{one.title}, where you left it</Heading>
+        <p>This browser has kept it since its page was left.</p>
+        <p class="soft figure">
+          {whenOf(one)}, {sizeOf(one.bytes)}
+        </p>
+        <div class="actions">
+          <button class="primary" onClick={() => goOn(one)}>
+            Go on
+          </button>
+          <button onClick={() => drop(one)}>Forget it</button>
+        </div>
+      </div>
+    )),
+    ...(systems ?? []).map((system, i) => (
+      <Card
+        key={system.title}
+        isMain={i === 0 && left.length === 0}
+        title={system.title}
+        text={system.description}
+        bytes={system.bytes}
+        start={system.boots === true ? undefined : () => timed(system)}
+      />
+    )),
+    <Card
+      key=""
+      isMain={systems?.length === 0 && left.length === 0}
+      title="The embedded guest"
+      label="Start the embedded guest"
+      text="A small system of our own, from the reset vector to 64-bit mode and a shell."
+      bytes={EMBEDDED_BYTES}
+      start={() => timed(embedded)}
+    />,
+    systems?.length === 0 && (
+      <div class="panel">
+        <h3>Debian</h3>
+        <p>This command serves the site with Debian's kernel and busybox, at their prompt:</p>
+        <code>npm run -s retrap -- web --debian</code>
+      </div>
+    ),
+  ]
+  const others = (
     <section aria-labelledby="systems">
-      <h2 id="systems">Start at once</h2>
-      <ul class="cards" aria-label="Systems">
-        {left.map((one) => (
-          <li key={one.id} class="panel">
-            <h3>{one.title}, where you left it</h3>
-            <p>This browser has kept it since its page was left.</p>
-            <p class="soft figure">
-              {whenOf(one)}, {sizeOf(one.bytes)}
-            </p>
-            <div class="actions">
-              <button class="primary" onClick={() => goOn(one)}>
-                Go on
-              </button>
-              <button onClick={() => drop(one)}>Forget it</button>
-            </div>
-          </li>
-        ))}
-        {systems?.map((system, i) => (
-          <Card
-            key={system.title}
-            isMain={i === 0}
-            title={system.title}
-            text={system.description}
-            bytes={system.bytes}
-            start={() => timed(system)}
-          />
-        ))}
-        {systems?.length === 0 && (
-          <li class="panel">
-            <h3>Debian</h3>
-            <p>
-              It does not lie beside this site. This command serves the site with Debian's kernel and busybox, at their
-              prompt:
-            </p>
-            <code>npm run -s retrap -- web --debian</code>
-          </li>
-        )}
-        <Card
-          isMain={systems?.length === 0}
-          title="The embedded guest"
-          label="Start the embedded guest"
-          text="A small system of our own, from the reset vector to 64-bit mode and a shell."
-          bytes={EMBEDDED_BYTES}
-          start={() => timed(embedded)}
-        />
-      </ul>
+      <h2 id="systems">Other systems</h2>
+      <div class="cards">{cards.slice(1)}</div>
       {saved.length > 0 && (
         <details>
           <summary>Go on with a machine that you have saved</summary>
@@ -187,7 +204,12 @@ export function Systems({ start, offered, failed, embedded }: SystemsProps) {
       )}
     </section>
   )
+  return { main: offered && cards[0], others }
 }
+
+/** The first card stands below the page's own heading, the others below that of their section. */
+const Heading = ({ isMain, children }: { readonly isMain: boolean; readonly children: ComponentChildren }) =>
+  isMain ? <h2>{children}</h2> : <h3>{children}</h3>
 
 interface CardProps {
   /** Whether this is the primary choice. */
@@ -196,7 +218,8 @@ interface CardProps {
   readonly label?: string
   readonly text: string
   readonly bytes?: number | undefined
-  readonly start: () => void
+  /** Absent: it still boots. */
+  readonly start: (() => void) | undefined
 }
 
 function Card({ isMain, title, label, text, bytes, start }: CardProps) {
@@ -206,13 +229,17 @@ function Card({ isMain, title, label, text, bytes, start }: CardProps) {
     ms !== null && `at its prompt in ${(ms / 1000).toFixed(1)} s, last time here`,
   ]
   return (
-    <li class={isMain ? 'panel main' : 'panel'}>
-      <h3>{title}</h3>
+    <div class={isMain ? 'panel main' : 'panel'}>
+      <Heading isMain={isMain}>{title}</Heading>
       <p>{text}</p>
-      <p class="soft figure">{figures.filter(Boolean).join(', ')}</p>
-      <button class={isMain ? 'primary' : ''} onClick={start}>
+      <p class="soft figure" role="status">
+        {start === undefined
+          ? 'It boots, and can be started here in some seconds.'
+          : figures.filter(Boolean).join(', ')}
+      </p>
+      <button class={isMain ? 'primary' : ''} disabled={start === undefined} onClick={start}>
         {label ?? `Start ${title}`}
       </button>
-    </li>
+    </div>
   )
 }

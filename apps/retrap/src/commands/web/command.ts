@@ -13,6 +13,7 @@ import {
   type MadeSystem,
   makeDebianSystem,
   makeSystems,
+  type OfferedSystem,
   SYSTEMS_LIST,
   systemsList,
 } from './debian-system.ts'
@@ -73,6 +74,14 @@ export function addWeb(program: Command, host: WebHost): void {
     })
 }
 
+/** Stands on the start page until Debian has booted. */
+const BOOTING: OfferedSystem = {
+  title: 'Debian amd64',
+  description: "Debian's kernel with busybox, at its prompt.",
+  boots: true,
+  options: {},
+}
+
 /** Serves the site until the process is asked to end. */
 async function serve(
   folder: string,
@@ -92,17 +101,24 @@ async function serve(
   )
   const url = `${server.url}${hash}`
   try {
+    const offer = async (): Promise<void> => {
+      await printText([`retrap: ${url} (Ctrl-C ends it)\n`], host.stdout)
+      if (open) openBrowser(url)
+    }
     const packages: ListedPackage[] = []
-    if (debian === true) packages.push(...(await addDebian(files, host, false)))
+    if (debian === true) {
+      files.set(SYSTEMS_LIST, systemsList([BOOTING]))
+      await offer()
+      packages.push(...(await addDebian(files, host, false)))
+    }
     files.set(PACKAGES_LIST, packagesList(packages))
     const { addLocalFirmware } = await import('./firmware.ts')
     await addLocalFirmware(files, packages, tell)
-    await printText([`retrap: ${url} (Ctrl-C ends it)\n`], host.stdout)
+    if (debian !== true) await offer()
   } catch (error) {
     server.close()
     throw error
   }
-  if (open) openBrowser(url)
   await new Promise<void>((resolve) => {
     const stop = host.onSignal(() => {
       stop()

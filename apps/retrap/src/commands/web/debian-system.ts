@@ -25,6 +25,8 @@ export interface OfferedSystem {
   readonly bytes?: number
   /** Whether the page opens the system at once. */
   readonly opens?: boolean
+  /** The system still boots: the page offers it once it is there. */
+  readonly boots?: boolean
   /** The failure of a recorded run, for people. */
   readonly failure?: string | undefined
   /** Time of the recording. */
