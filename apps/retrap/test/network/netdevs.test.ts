@@ -13,7 +13,7 @@ import { parseNetdev } from '../../src/machine/network/netdevs.ts'
 import { listNetworks, NETWORK_OPTIONS, type NetworkFlags } from '../../src/machine/network/networks.ts'
 import { addOptions } from '../../src/options/option-table.ts'
 import { parseDevice } from '../../src/options/values.ts'
-import { NetworkOutlet, OpenNetworks, readBootFile } from '../../src/machine/network/open-networks.ts'
+import { networkOutlet, OpenNetworks, readBootFile } from '../../src/machine/network/open-networks.ts'
 
 const folder = temporaryFolder('netdevs')
 
@@ -191,12 +191,12 @@ test('the card of a new machine takes the place of the one before', async () => 
   const hub = new Hub()
   const other = hub.port()
   const seen = plugIn(other)
-  const outlet = new NetworkOutlet(hub.port())
-  const first = outlet.plug()
+  const plug = networkOutlet(hub.port())
+  const first = plug()
   const old = plugIn(first)
   other.send(frame(1))
   await turn()
-  const second = outlet.plug()
+  const second = plug()
   const fresh = plugIn(second)
   other.send(frame(2))
   first.send(frame(3))

@@ -12,7 +12,7 @@ import { usage } from '../../options/values.ts'
 
 /** The networks of a session. After a reset the new machine uses the same ones. */
 export class OpenNetworks {
-  readonly #outlets = new Map<string, NetworkOutlet>()
+  readonly #outlets = new Map<string, () => PacketBackend>()
   readonly #closing: Closing[] = []
   readonly #hubs = new Map<number, Hub>()
   /** The network of each capture file. */
@@ -37,7 +37,7 @@ export class OpenNetworks {
   ): Promise<OpenNetworks> {
     const opened = new OpenNetworks(closesLoopback)
     if (reachNothing) {
-      for (const { id } of list) opened.#outlets.set(id, new NetworkOutlet(new Hub().port()))
+      for (const { id } of list) opened.#outlets.set(id, networkOutlet(new Hub().port()))
       return opened
     }
     const networks = new Map<string, PacketBackend>()
@@ -57,7 +57,7 @@ export class OpenNetworks {
         networks.delete(by)
         hub.attach(network)
       }
-      for (const [id, network] of networks) opened.#outlets.set(id, new NetworkOutlet(network))
+      for (const [id, network] of networks) opened.#outlets.set(id, networkOutlet(network))
       return opened
     } catch (error) {
       opened.close()
@@ -104,7 +104,7 @@ export class OpenNetworks {
     if (netdev.kind === 'hubport' && netdev.netdev !== undefined)
       throw usage(`a hub takes another network at the start only; write hubport,id=${id},hubid=${netdev.hub}`)
     try {
-      this.#outlets.set(id, new NetworkOutlet(await this.#open(netdev)))
+      this.#outlets.set(id, networkOutlet(await this.#open(netdev)))
     } catch (error) {
       this.#close(id)
       throw error
@@ -130,7 +130,7 @@ export class OpenNetworks {
   plug(id: string): PacketBackend {
     const outlet = this.#outlets.get(id)
     if (outlet === undefined) throw usage(`--device: there is no --netdev with id=${id} for a card`)
-    return outlet.plug()
+    return outlet()
   }
 
   /** Breaks off all connections, and closes captures. @returns the captures for which this has failed */
@@ -227,36 +227,32 @@ export async function readBootFile(folder: string, name: string): Promise<Uint8A
   }
 }
 
-/** A connection point at which the cards of successive machines join a network that survives resets of the guest. */
-export class NetworkOutlet {
-  readonly #network: PacketBackend
-  #client: PacketClient | null = null
-
-  constructor(network: PacketBackend) {
-    this.#network = network
-    network.connect({
-      receive: (frame) => this.#client?.receive(frame) ?? true,
-      drained: () => this.#client?.drained(),
-      linkChanged: (up) => this.#client?.linkChanged(up),
-    })
-  }
-
-  /** Returns the network for a new machine's card; the previous card is unplugged. */
-  plug(): PacketBackend {
-    const network = this.#network
+/**
+ * Makes a connection point at which the cards of successive machines join a network that survives resets of the guest.
+ *
+ * @returns gives the network for a new machine's card; the previous card is unplugged
+ */
+export function networkOutlet(network: PacketBackend): () => PacketBackend {
+  let client: PacketClient | null = null
+  network.connect({
+    receive: (frame) => client?.receive(frame) ?? true,
+    drained: () => client?.drained(),
+    linkChanged: (up) => client?.linkChanged(up),
+  })
+  return () => {
     let mine: PacketClient | null = null
-    this.#client = null
+    client = null
     // Frames that the card before had no room for are lost with it.
     network.ready()
-    const isMine = (): boolean => mine !== null && mine === this.#client
+    const isMine = (): boolean => mine !== null && mine === client
     return {
       get linkUp() {
         return network.linkUp
       },
       maximumBytes: network.maximumBytes,
       ...(network.macAddress !== undefined && { macAddress: network.macAddress }),
-      connect: (client) => {
-        this.#client = mine = client
+      connect: (given) => {
+        client = mine = given
       },
       send: (frame) => !isMine() || network.send(frame),
       ready: () => {
