@@ -1,9 +1,10 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import * as S from '../../src/state/state-layout.ts'
 import { setSegment } from '../../src/system/segments/segment-cache.ts'
 import { cpuModel } from '../../src/model/models.ts'
 import { Processor } from '../../src/model/processor.ts'
 import { Bench, TSS, gprOffset } from './bench.ts'
+import { test } from './with-bench.ts'
 
 const move = (b: Bench, to: number, value: number, high = 0): string => {
   b.s.set64(S.S_GPR, value, high)
@@ -55,8 +56,7 @@ describe('MOV to control registers (SDM vol. 2B, "MOV—Move to/from Control Reg
     expect(read(outer, register)).toBe('#GP(0)')
   })
 
-  test('ET is always set, and undefined bits are dropped', () => {
-    const b = Bench.protected32()
+  test('ET is always set, and undefined bits are dropped', ({ protected32: b }) => {
     move(b, S.S_CR0, PE | (1 << 8))
     expect(b.s.get(S.S_CR0)).toBe(PE | 0x10)
   })
@@ -90,15 +90,13 @@ describe('MOV to control registers (SDM vol. 2B, "MOV—Move to/from Control Reg
     expect(enter((b) => setSegment(b.s, S.TR, 8, TSS, 0, 0x67, 0x83))).toBe('#GP(0)')
   })
 
-  test('leaving it from compatibility mode clears LMA', () => {
-    const b = Bench.long64()
+  test('leaving it from compatibility mode clears LMA', ({ long64: b }) => {
     setSegment(b.s, S.CS, 8, 0, 0, 0xffff_ffff, 0xc09b)
     expect(move(b, S.S_CR0, PE)).toBe('ok')
     expect(b.s.get(S.S_EFER)).toBe(0x901)
   })
 
-  test('leaving protected mode makes CS writable', () => {
-    const b = Bench.protected32()
+  test('leaving protected mode makes CS writable', ({ protected32: b }) => {
     expect(b.s.segmentField(S.CS, S.SEG_RIGHTS)).toBe(1)
     expect(move(b, S.S_CR0, 0)).toBe('ok')
     expect(b.s.segmentField(S.CS, S.SEG_RIGHTS)).toBe(3)
@@ -280,15 +278,13 @@ describe('MOV to control registers (SDM vol. 2B, "MOV—Move to/from Control Reg
     })
   })
 
-  test('CR3 keeps global translations, CR4.PGE drops them', () => {
-    const b = Bench.long64()
+  test('CR3 keeps global translations, CR4.PGE drops them', ({ long64: b }) => {
     move(b, S.S_CR3, 0x1000)
     move(b, S.S_CR4, PAE | 0x80)
     expect(b.cpu.flushes).toEqual([false, true])
   })
 
-  test('CR8 is the task priority', () => {
-    const b = Bench.long64()
+  test('CR8 is the task priority', ({ long64: b }) => {
     expect(move(b, S.S_CR8, 9)).toBe('ok')
     expect(b.cpu.host.priority).toBe(9)
     b.cpu.host.priority = 4
@@ -313,8 +309,7 @@ describe('LMSW, SMSW, CLTS', () => {
     expect(Bench.protected32(3).outcome('CLTS')).toBe('#GP(0)')
   })
 
-  test('SMSW stores 16 bits in memory and the operand’s size in a register', () => {
-    const b = Bench.protected32()
+  test('SMSW stores 16 bits in memory and the operand’s size in a register', ({ protected32: b }) => {
     b.s.set(S.S_CR0, 0x8001_0011)
     b.cpu.view.setUint32(0x5000, 0xffff_ffff, true)
     expect(b.outcome('SMSW', { address: 0x5000, operands: [{ kind: 'mem', size: 2 }] })).toBe('ok')
@@ -338,8 +333,7 @@ describe('debug registers (SDM vol. 3B, "Debug Registers")', () => {
     expect(b.s.get(S.S_DR + 8 * register)).toBe(result)
   })
 
-  test('DR4 and DR5 are DR6 and DR7, or undefined with CR4.DE', () => {
-    const b = Bench.protected32()
+  test('DR4 and DR5 are DR6 and DR7, or undefined with CR4.DE', ({ protected32: b }) => {
     b.s.set(S.S_DR + 48, 0xffff_0ff4)
     expect(read(b, S.S_DR + 32)).toBe('ok')
     expect(b.s.gpr(0)).toBe(0xffff_0ff4)
@@ -348,8 +342,7 @@ describe('debug registers (SDM vol. 3B, "Debug Registers")', () => {
     expect(move(b, S.S_DR + 40, 0)).toBe('#UD')
   })
 
-  test('with GD set, any access is a fault with DR6.BD', () => {
-    const b = Bench.protected32()
+  test('with GD set, any access is a fault with DR6.BD', ({ protected32: b }) => {
     b.s.set(S.S_DR + 56, 0x2400)
     expect(read(b, S.S_DR)).toBe('#DB')
     expect(b.s.get(0x374)).toBe(0x2000)

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import * as S from '../../src/state/state-layout.ts'
 import {
   DebugSlot,
@@ -16,6 +16,7 @@ import { RESET_INIT, resetState, startAt } from '../../src/system/reset.ts'
 import { ACTIVITY_RUNNING, ACTIVITY_WAIT_FOR_SIPI, S_ACTIVITY, S_PENDING_DEBUG } from '../../src/state/system-state.ts'
 import type { Vcpu } from '../../src/vcpu.ts'
 import { Bench, fillFpu } from './bench.ts'
+import { test } from './with-bench.ts'
 
 /** A processor without an instruction under way, as far as its state is saved and put back. */
 const vcpuOf = ({ s }: Bench): Vcpu => ({ system: s, cancel() {} }) as Partial<Vcpu> as Vcpu
@@ -44,8 +45,7 @@ describe('breakpoints and traps (SDM vol. 3B, "Debug Exceptions")', () => {
     expect(pageHasDataBreakpoint(b.s, 0x5fff, 0)).toBe(kind !== 0)
   })
 
-  test('an instruction breakpoint comes before its instruction, RF lets it pass once', () => {
-    const b = Bench.protected32()
+  test('an instruction breakpoint comes before its instruction, RF lets it pass once', ({ protected32: b }) => {
     arm(b, 1, 0x4000, 0, 1)
     const e = new PendingEvent()
     expect(hasInstructionBreakpoints(b.s)).toBe(true)
@@ -58,8 +58,7 @@ describe('breakpoints and traps (SDM vol. 3B, "Debug Exceptions")', () => {
     expect(checkInstructionBreakpoint(b.s, e)).toBe(true)
   })
 
-  test('single step: a trap after the instruction, none after INT n, later after MOV SS', () => {
-    const b = Bench.protected32()
+  test('single step: a trap after the instruction, none after INT n, later after MOV SS', ({ protected32: b }) => {
     const e = new PendingEvent()
     expect(afterInstruction(b.s, true, e)).toBe(true)
     expect(e.debugBits).toBe(0x4000)
@@ -79,8 +78,7 @@ describe('breakpoints and traps (SDM vol. 3B, "Debug Exceptions")', () => {
     expect(e.debugBits).toBe(0x4001)
   })
 
-  test('port breakpoints need CR4.DE', () => {
-    const b = Bench.protected32()
+  test('port breakpoints need CR4.DE', ({ protected32: b }) => {
     arm(b, 0, 0x60, 2, 1)
     const form = {
       operands: [
@@ -111,8 +109,7 @@ describe('reset and saved state', () => {
     ])
   })
 
-  test('INIT keeps x87, SSE, MSRs and the cache bits; a start-up IPI begins at its page', () => {
-    const b = Bench.long64()
+  test('INIT keeps x87, SSE, MSRs and the cache bits; a start-up IPI begins at its page', ({ long64: b }) => {
     fillFpu(b)
     b.s.set(0x318, 0x1234)
     b.s.set(S.S_CR0, 0xc000_0011)
@@ -150,8 +147,7 @@ describe('reset and saved state', () => {
     )
   })
 
-  test('state that is not complete is refused', () => {
-    const b = Bench.long64()
+  test('state that is not complete is refused', ({ long64: b }) => {
     const saved = inspectVcpu(vcpuOf(b))
     expect(() => restoreVcpu(vcpuOf(b), { ...saved, version: 1 as 4 })).toThrow(X86CpuError)
     expect(() => restoreVcpu(vcpuOf(b), { ...saved, registers: {} })).toThrow(/rax/)

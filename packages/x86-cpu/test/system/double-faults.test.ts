@@ -1,9 +1,10 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import { IDTR, S_CR2, S_DR, S_GPR, S_RIP } from '../../src/state/state-layout.ts'
 import { isDoubleFault } from '../../src/system/events.ts'
 import { setTableRegister } from '../../src/system/segments/segment-cache.ts'
 import { ACTIVITY_HALTED, ACTIVITY_RUNNING, ACTIVITY_SHUTDOWN, S_ACTIVITY } from '../../src/state/system-state.ts'
 import { Bench, CODE0_SEL, FREE_SEL, STACK0, STATUS_EXIT, descriptor, event, exception, gate } from './bench.ts'
+import { test } from './with-bench.ts'
 
 const interrupt = (vector: number): ReturnType<typeof event> => event((e) => e.setInterrupt(0, vector, false))
 
@@ -21,8 +22,9 @@ describe('double and triple faults (SDM vol. 3A, "Interrupt 8—Double Fault Exc
     }
   })
 
-  test('a missing gate makes #GP with EXT; a missing #GP gate a double fault with error code 0', () => {
-    const b = Bench.protected32()
+  test('a missing gate makes #GP with EXT; a missing #GP gate a double fault with error code 0', ({
+    protected32: b,
+  }) => {
     b.idt(13, gate(CODE0_SEL, 0x9000, 0x8e))
     b.deliver(interrupt(0x20))
     expect(b.pushed(4, 2)).toEqual([0x103, 0x4000])
@@ -33,8 +35,7 @@ describe('double and triple faults (SDM vol. 3A, "Interrupt 8—Double Fault Exc
     expect(c.rip).toBe(0x9008)
   })
 
-  test('a page fault while a page fault is delivered: CR2 is the second one’s', () => {
-    const b = Bench.protected32(3)
+  test('a page fault while a page fault is delivered: CR2 is the second one’s', ({ user32: b }) => {
     b.idt(14, gate(CODE0_SEL, 0x9000, 0x8e))
     b.gdt(FREE_SEL, descriptor(0, 0xffff_ffff, 0xc093))
     b.cpu.absent.add((STACK0 - 4) >> 12)
@@ -43,16 +44,16 @@ describe('double and triple faults (SDM vol. 3A, "Interrupt 8—Double Fault Exc
     expect(b.s.get(S_CR2)).toBe(STACK0 - 4)
   })
 
-  test('a benign exception that cannot be delivered is followed by the second, not by a double fault', () => {
-    const b = Bench.protected32()
+  test('a benign exception that cannot be delivered is followed by the second, not by a double fault', ({
+    protected32: b,
+  }) => {
     b.idt(11, gate(CODE0_SEL, 0x9000, 0x8e))
     b.idt(6, gate(CODE0_SEL, 0x9000, 0x0e))
     b.deliver(exception(6))
     expect(b.pushed(4, 2)).toEqual([6 * 8 + 3, 0x4000])
   })
 
-  test('without any gate the processor shuts down', () => {
-    const b = Bench.protected32()
+  test('without any gate the processor shuts down', ({ protected32: b }) => {
     expect(b.deliver(exception(13, 0))).toBe(STATUS_EXIT)
     expect(b.s.get(S_ACTIVITY)).toBe(ACTIVITY_SHUTDOWN)
     expect(b.rip).toBe(0x4000)
@@ -67,8 +68,7 @@ describe('double and triple faults (SDM vol. 3A, "Interrupt 8—Double Fault Exc
 })
 
 describe('other effects of delivery', () => {
-  test('HLT ends, #DB sets DR6 and clears DR7.GD', () => {
-    const b = Bench.protected32()
+  test('HLT ends, #DB sets DR6 and clears DR7.GD', ({ protected32: b }) => {
     b.idt(1, gate(CODE0_SEL, 0x9000, 0x8e))
     b.s.set(S_ACTIVITY, ACTIVITY_HALTED)
     b.s.set(S_DR + 56, 0x2400)
@@ -80,8 +80,7 @@ describe('other effects of delivery', () => {
     expect(b.pushed(4, 3)[2]).toBe(0x202)
   })
 
-  test('BOUND raises #BR outside the bounds only', () => {
-    const b = Bench.protected32()
+  test('BOUND raises #BR outside the bounds only', ({ protected32: b }) => {
     b.cpu.view.setInt32(0x5000, -5, true)
     b.cpu.view.setInt32(0x5004, 5, true)
     const bound = (value: number): string => {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import * as S from '../../src/state/state-layout.ts'
 import { setTableRegister } from '../../src/system/segments/segment-cache.ts'
 import { S_NMI_BLOCKED } from '../../src/state/system-state.ts'
@@ -23,6 +23,7 @@ import {
   exception,
   gate,
 } from './bench.ts'
+import { test } from './with-bench.ts'
 
 const interrupt = (vector: number): ReturnType<typeof event> => event((e) => e.setInterrupt(0, vector, false))
 const int = (b: Bench, vector: number): string => b.outcome('INT', { immediate: BigInt(vector) })
@@ -42,8 +43,7 @@ describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interru
     expect(b.flags).toBe(0x202 & ~clears)
   })
 
-  test('a 16-bit gate pushes words', () => {
-    const b = Bench.protected32()
+  test('a 16-bit gate pushes words', ({ protected32: b }) => {
     b.idt(13, gate(CODE0_SEL, 0x5678, 0x86))
     const before = b.rsp
     b.deliver(exception(13, 0x1234))
@@ -51,8 +51,9 @@ describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interru
     expect(b.pushed(2, 4)).toEqual([0x1234, 0x4000, CODE0_SEL, 0x202])
   })
 
-  test('to an inner level: the TSS has the stack; TF, NT, RF and VM are cleared, a fault pushes RF', () => {
-    const b = Bench.protected32(3)
+  test('to an inner level: the TSS has the stack; TF, NT, RF and VM are cleared, a fault pushes RF', ({
+    user32: b,
+  }) => {
     b.flags = 0x202 | S.FLAG_TF | S.FLAG_NT
     b.idt(14, gate(CODE0_SEL, 0x9000, 0x8e))
     b.deliver(
@@ -68,8 +69,7 @@ describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interru
     expect(b.s.get(S.S_CR2)).toBe(0xdead_b000)
   })
 
-  test('a conforming handler keeps the level and the stack', () => {
-    const b = Bench.protected32(3)
+  test('a conforming handler keeps the level and the stack', ({ user32: b }) => {
     b.gdt(FREE_SEL, descriptor(0, 0xf_ffff, 0xc09f))
     b.idt(0x20, gate(FREE_SEL, 0x9000, 0x8e))
     b.deliver(interrupt(0x20))
@@ -125,15 +125,13 @@ describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interru
     expect(b.rsp).toBe(STACK3)
   })
 
-  test('a TSS that is too short for the stack: #TS(TSS)', () => {
-    const b = Bench.protected32(3)
+  test('a TSS that is too short for the stack: #TS(TSS)', ({ user32: b }) => {
     b.idt(0x20, gate(CODE0_SEL, 0x9000, 0xee))
     setSegmentLimit(b, 7, 8)
     expect(int(b, 0x20)).toBe(`#TS(${TSS_SEL.toString(16)})`)
   })
 
-  test('an offset beyond the limit of the code segment: #GP(0), nothing pushed', () => {
-    const b = Bench.protected32()
+  test('an offset beyond the limit of the code segment: #GP(0), nothing pushed', ({ protected32: b }) => {
     b.gdt(FREE_SEL, descriptor(0, 0xfff, 0x409b))
     b.idt(0x20, gate(FREE_SEL, 0x1000, 0x8e))
     const before = b.rsp
@@ -154,8 +152,7 @@ describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interru
     expect(b.s.get(S.S_FAULT_ADDRESS)).toBe(address)
   })
 
-  test('a page fault on the new stack is a supervisor write, reported after nothing has changed', () => {
-    const b = Bench.protected32(3)
+  test('a page fault on the new stack is a supervisor write, reported after nothing has changed', ({ user32: b }) => {
     b.idt(0x20, gate(CODE0_SEL, 0x9000, 0xee))
     b.cpu.absent.add((STACK0 - 4) >> 12)
     expect(int(b, 0x20)).toBe('#PF(2)')
@@ -168,8 +165,7 @@ function setSegmentLimit(b: Bench, segment: number, limit: number): void {
 }
 
 describe('delivery in IA-32e mode (SDM vol. 3A, "Interrupt and Exception Handling in 64-bit Mode")', () => {
-  test('the stack is aligned and SS:RSP are pushed at the same level too', () => {
-    const b = Bench.long64()
+  test('the stack is aligned and SS:RSP are pushed at the same level too', ({ long64: b }) => {
     b.s.setGpr(4, 8, 0x5ff9)
     b.idt(0x20, gate(CODE0_SEL, 0x9000, 0x8e))
     expect(b.deliver(interrupt(0x20))).toBe(STATUS_JUMP)
@@ -178,8 +174,7 @@ describe('delivery in IA-32e mode (SDM vol. 3A, "Interrupt and Exception Handlin
     expect(b.selector(S.SS)).toBe(DATA0_SEL)
   })
 
-  test('to an inner level SS becomes null', () => {
-    const b = Bench.long64(3)
+  test('to an inner level SS becomes null', ({ user64: b }) => {
     b.idt(13, gate(CODE0_SEL, 0x9000, 0x8e))
     b.deliver(exception(13, 0x50))
     expect(b.rsp).toBe(STACK0 - 48)
@@ -212,8 +207,7 @@ describe('delivery in IA-32e mode (SDM vol. 3A, "Interrupt and Exception Handlin
     expect(int(b, 0x20)).toBe(result.replace('202', '102'))
   })
 
-  test('a non-canonical entry point is #GP(0), a non-canonical stack #SS(0)', () => {
-    const b = Bench.long64(3)
+  test('a non-canonical entry point is #GP(0), a non-canonical stack #SS(0)', ({ user64: b }) => {
     b.idt(0x20, gate(CODE0_SEL, 0x9000, 0xee))
     b.cpu.view.setUint32(IDT + 0x208, 0x8000, true)
     expect(int(b, 0x20)).toBe('#GP(0)')
@@ -222,8 +216,7 @@ describe('delivery in IA-32e mode (SDM vol. 3A, "Interrupt and Exception Handlin
     expect(int(b, 0x20)).toBe('#SS(0)')
   })
 
-  test('an event in compatibility mode pushes 64 bits and enters 64-bit mode', () => {
-    const b = Bench.long64(3)
+  test('an event in compatibility mode pushes 64 bits and enters 64-bit mode', ({ user64: b }) => {
     b.s.set(0x100 + 32 + 24, CODE32 | DPL3)
     b.cpu.modeChanged()
     expect(b.s.mode64).toBe(false)

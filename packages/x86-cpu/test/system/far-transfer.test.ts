@@ -1,9 +1,10 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import * as S from '../../src/state/state-layout.ts'
 import { setSegment } from '../../src/system/segments/segment-cache.ts'
 import { S_NMI_BLOCKED } from '../../src/state/system-state.ts'
 import * as bench from './bench.ts'
 import { Bench, descriptor, gate } from './bench.ts'
+import { test } from './with-bench.ts'
 
 function far(b: Bench, mnemonic: string, selector: number, offset: number, size = 4): string {
   return b.outcome(mnemonic, {
@@ -55,15 +56,13 @@ describe('far JMP and CALL to a code segment (SDM vol. 2A, "JMP", "CALL")', () =
     },
   )
 
-  test('an offset beyond the limit is #GP(0)', () => {
-    const b = Bench.protected32()
+  test('an offset beyond the limit is #GP(0)', ({ protected32: b }) => {
     b.gdt(bench.FREE_SEL, descriptor(0, 0xfff, 0x409b))
     expect(far(b, 'JMPF', bench.FREE_SEL, 0x1000)).toBe('#GP(0)')
     expect(far(b, 'CALLF', bench.FREE_SEL, 0x1000)).toBe('#GP(0)')
   })
 
-  test('a stack without room is #SS(0)', () => {
-    const b = Bench.protected32()
+  test('a stack without room is #SS(0)', ({ protected32: b }) => {
     setSegment(b.s, S.SS, bench.DATA0_SEL, 0, 0, 0xfff, 0x4093)
     expect(far(b, 'CALLF', bench.CODE0_SEL, 0x1000)).toBe('#SS(0)')
   })
@@ -77,8 +76,7 @@ describe('far JMP and CALL to a code segment (SDM vol. 2A, "JMP", "CALL")', () =
     expect([b.selector(S.CS), b.rip, b.rsp]).toEqual([0x400, 0x107, 0x1000])
   })
 
-  test('leaving 64-bit mode for compatibility mode and coming back', () => {
-    const b = Bench.long64()
+  test('leaving 64-bit mode for compatibility mode and coming back', ({ long64: b }) => {
     b.gdt(bench.FREE_SEL, descriptor(0, 0xffff_ffff, bench.CODE32))
     b.cpu.view.setUint32(0x5000, 0x1234, true)
     b.cpu.view.setUint16(0x5004, bench.FREE_SEL, true)
@@ -113,8 +111,7 @@ describe('call gates (SDM vol. 3A, "Accessing a Code Segment Through a Call Gate
     }
   })
 
-  test('the inner stack gets SS, ESP, the parameters in order, CS and EIP', () => {
-    const b = Bench.protected32(3)
+  test('the inner stack gets SS, ESP, the parameters in order, CS and EIP', ({ user32: b }) => {
     b.gdt(bench.FREE_SEL, gate(bench.CODE0_SEL, 0x9000, 0xec, 3))
     b.push(4, 0x33, 0x22, 0x11)
     const sp = b.rsp
@@ -131,8 +128,7 @@ describe('call gates (SDM vol. 3A, "Accessing a Code Segment Through a Call Gate
     ])
   })
 
-  test('a 16-bit gate copies words and uses SP0 of a 16-bit TSS', () => {
-    const b = Bench.protected32(3)
+  test('a 16-bit gate copies words and uses SP0 of a 16-bit TSS', ({ user32: b }) => {
     setSegment(b.s, 7, bench.TSS_SEL, bench.TSS, 0, 0x2b, 0x83)
     b.cpu.view.setUint16(bench.TSS + 2, 0x6000, true)
     b.cpu.view.setUint16(bench.TSS + 4, bench.DATA0_SEL, true)
@@ -143,8 +139,7 @@ describe('call gates (SDM vol. 3A, "Accessing a Code Segment Through a Call Gate
     expect(b.pushed(2, 6)).toEqual([0x4007, bench.CODE3_SEL, 0x11, 0x22, bench.STACK3 - 4, bench.DATA3_SEL])
   })
 
-  test('a 64-bit gate switches to RSP0, copies nothing and pushes quadwords', () => {
-    const b = Bench.long64(3)
+  test('a 64-bit gate switches to RSP0, copies nothing and pushes quadwords', ({ user64: b }) => {
     b.gdt(bench.FREE_SEL, gate(bench.CODE0_SEL, 0x9000, 0xec, 3))
     b.gdt(bench.FREE_SEL + 8, 0xffff_8000n)
     b.cpu.view.setUint32(0x5000, 0, true)
@@ -190,8 +185,7 @@ describe('RETF (SDM vol. 2B, "RET")', () => {
     expect([b.rsp, b.s.cpl]).toEqual([sp, 0])
   })
 
-  test('outward: data segments that the outer level may not use become null', () => {
-    const b = Bench.protected32()
+  test('outward: data segments that the outer level may not use become null', ({ protected32: b }) => {
     b.gdt(bench.FREE_SEL, descriptor(0, 0xf_ffff, 0xc09f))
     setSegment(b.s, S.ES, bench.DATA3_SEL, 0, 0, 0xffff_ffff, 0xc0f3)
     setSegment(b.s, S.FS, bench.FREE_SEL, 0, 0, 0xf_ffff, 0xc09f)
@@ -218,8 +212,7 @@ describe('RETF (SDM vol. 2B, "RET")', () => {
     expect([b.s.linLo, b.s.linHi]).toEqual([0x1234_5008, 0x7fff])
   })
 
-  test('outward: a segment that becomes null cannot be used, whatever its base', () => {
-    const b = Bench.protected32()
+  test('outward: a segment that becomes null cannot be used, whatever its base', ({ protected32: b }) => {
     setSegment(b.s, S.ES, bench.DATA0_SEL, 0x1000, 0, 0xffff_ffff, 0xc093)
     b.push(4, bench.DATA3_SEL, bench.STACK3, bench.CODE3_SEL, 0x1234)
     expect(b.outcome('RETF')).toBe('ok')
@@ -228,8 +221,7 @@ describe('RETF (SDM vol. 2B, "RET")', () => {
 })
 
 describe('IRET (SDM vol. 2A, "IRET/IRETD/IRETQ")', () => {
-  test('at the same level pops three doublewords and unblocks NMIs', () => {
-    const b = Bench.protected32()
+  test('at the same level pops three doublewords and unblocks NMIs', ({ protected32: b }) => {
     b.s.set(S_NMI_BLOCKED, 1)
     b.push(4, 0x0024_4fd7, bench.CODE0_SEL, 0x1234)
     expect(b.outcome('IRETD')).toBe('ok')
@@ -251,8 +243,7 @@ describe('IRET (SDM vol. 2A, "IRET/IRETD/IRETQ")', () => {
     expect(b.flags).toBe(kept | 2)
   })
 
-  test('a 16-bit image leaves the upper half of EFLAGS', () => {
-    const b = Bench.protected32()
+  test('a 16-bit image leaves the upper half of EFLAGS', ({ protected32: b }) => {
     // VIF and VIP are among what stays.
     b.flags = 0x3c_0202
     b.push(2, 0x0ad5, bench.CODE0_SEL, 0x1234)
@@ -260,8 +251,7 @@ describe('IRET (SDM vol. 2A, "IRET/IRETD/IRETQ")', () => {
     expect(b.flags).toBe(0x3c_0ad7)
   })
 
-  test('RF stays set while breakpoints are in use, and is of no interest otherwise', () => {
-    const b = Bench.protected32()
+  test('RF stays set while breakpoints are in use, and is of no interest otherwise', ({ protected32: b }) => {
     b.push(4, 2 | S.FLAG_RF, bench.CODE0_SEL, 0x1234)
     expect(b.outcome('IRETD')).toBe('ok')
     expect(b.flags & S.FLAG_RF).toBe(0)
@@ -271,8 +261,7 @@ describe('IRET (SDM vol. 2A, "IRET/IRETD/IRETQ")', () => {
     expect(b.flags & S.FLAG_RF).toBe(S.FLAG_RF)
   })
 
-  test('IRETQ always pops SS:RSP', () => {
-    const b = Bench.long64()
+  test('IRETQ always pops SS:RSP', ({ long64: b }) => {
     b.push(8, bench.DATA0_SEL, 0x5008, 0x202, bench.CODE0_SEL, 0x1234)
     expect(b.outcome('IRETQ', { size: 8 })).toBe('ok')
     expect([b.rsp, b.rip, b.selector(S.SS)]).toEqual([0x5008, 0x1234, bench.DATA0_SEL])
@@ -283,31 +272,27 @@ describe('IRET (SDM vol. 2A, "IRET/IRETD/IRETQ")', () => {
     expect(b.outcome('IRETQ', { size: 8 })).toBe('#GP(0)')
   })
 
-  test('from 64-bit mode to a 32-bit program', () => {
-    const b = Bench.long64()
+  test('from 64-bit mode to a 32-bit program', ({ long64: b }) => {
     b.gdt(bench.FREE_SEL, descriptor(0, 0xffff_ffff, bench.CODE32 | bench.DPL3))
     b.push(8, bench.DATA3_SEL, bench.STACK3, 0x202, bench.FREE_SEL | 3, 0x1234)
     expect(b.outcome('IRETQ', { size: 8 })).toBe('ok')
     expect([b.s.mode64, b.s.cpl, b.rsp, b.rip]).toEqual([false, 3, bench.STACK3, 0x1234])
   })
 
-  test('a non-canonical RIP is #GP(0) and nothing has changed', () => {
-    const b = Bench.long64()
+  test('a non-canonical RIP is #GP(0) and nothing has changed', ({ long64: b }) => {
     b.push(8, bench.DATA0_SEL, 0x5008, 0x202, bench.CODE0_SEL, 0x1234)
     b.cpu.view.setUint32(b.rsp + 4, 0x8000, true)
     expect(b.outcome('IRETQ', { size: 8 })).toBe('#GP(0)')
     expect(b.flags).toBe(0x202)
   })
 
-  test('with NT in IA-32e mode: #GP(0)', () => {
-    const b = Bench.long64()
+  test('with NT in IA-32e mode: #GP(0)', ({ long64: b }) => {
     b.flags |= S.FLAG_NT
     expect(b.s.get(S.S_EFER) & 0x400).toBe(0x400)
     expect(b.outcome('IRETQ', { size: 8 })).toBe('#GP(0)')
   })
 
-  test('level 0 returns to virtual-8086 mode with all segments from the stack', () => {
-    const b = Bench.protected32()
+  test('level 0 returns to virtual-8086 mode with all segments from the stack', ({ protected32: b }) => {
     b.push(4, 0x500, 0x400, 0x300, 0x200, 0x700, 0x1000, S.FLAG_VM | 0x202, 0x100, 0x44)
     expect(b.outcome('IRETD')).toBe('ok')
     expect([b.s.v86, b.s.cpl, b.rip, b.rsp]).toEqual([true, 3, 0x44, 0x1000])

@@ -1,6 +1,7 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import * as S from '../../src/state/state-layout.ts'
 import { Bench, CODE3_SEL, STATUS_EXIT, STATUS_JUMP, gprOffset, segmentOffset } from './bench.ts'
+import { test } from './with-bench.ts'
 
 describe('SYSCALL, SYSRET, SYSENTER, SYSEXIT (SDM vol. 2B)', () => {
   const syscallBench = (cpl: number): Bench => {
@@ -41,13 +42,11 @@ describe('SYSCALL, SYSRET, SYSENTER, SYSEXIT (SDM vol. 2B)', () => {
     setup?.(b)
     expect(b.outcome(mnemonic, { size: 8 })).toBe(result)
   })
-  test('they are undefined outside 64-bit mode', () => {
-    const b = Bench.protected32()
+  test('they are undefined outside 64-bit mode', ({ protected32: b }) => {
     b.s.set(S.S_EFER, 1)
     expect([b.outcome('SYSCALL'), b.outcome('SYSRET')]).toEqual(['#UD', '#UD'])
   })
-  test('SYSENTER and SYSEXIT in both widths', () => {
-    const b = Bench.protected32(3)
+  test('SYSENTER and SYSEXIT in both widths', ({ user32: b }) => {
     b.s.set(S.S_SYSENTER_CS, 0x0b)
     b.s.set64(S.S_SYSENTER_ESP, 0x7000, 1)
     b.s.set64(S.S_SYSENTER_EIP, 0x9000, 1)
@@ -69,8 +68,7 @@ describe('SYSCALL, SYSRET, SYSENTER, SYSEXIT (SDM vol. 2B)', () => {
     long.s.set64(S.S_GPR + 16, 0, 0x8000)
     expect(long.outcome('SYSEXITQ', { size: 8 })).toBe('#GP(0)')
   })
-  test('FSGSBASE needs 64-bit mode and CR4', () => {
-    const b = Bench.long64(3)
+  test('FSGSBASE needs 64-bit mode and CR4', ({ user64: b }) => {
     const one = { offsets: [gprOffset(0)], operands: [{ kind: 'reg', size: 8 }] } as const
     expect(b.outcome('WRFSBASE', one)).toBe('#UD')
     b.s.set(S.S_CR4, 1 << 16)
@@ -109,8 +107,7 @@ describe('XSETBV, XGETBV, HLT, caches, random numbers', () => {
     expect(b.outcome('XGETBV')).toBe('#GP(0)')
   })
 
-  test('HLT ends the run with RIP after it; at CPL 3 it faults', () => {
-    const b = Bench.long64()
+  test('HLT ends the run with RIP after it; at CPL 3 it faults', ({ long64: b }) => {
     expect(b.run('HLT', { length: 1 })).toBe(STATUS_EXIT)
     expect(b.rip).toBe(0x4001)
     for (const mnemonic of ['HLT', 'INVD', 'WBINVD', 'INVLPG']) expect(Bench.long64(3).outcome(mnemonic)).toBe('#GP(0)')
@@ -118,8 +115,7 @@ describe('XSETBV, XGETBV, HLT, caches, random numbers', () => {
     expect(Bench.long64().outcome('RSM')).toBe('#UD')
   })
 
-  test('RDRAND writes the operand’s size and sets CF alone', () => {
-    const b = Bench.long64(3)
+  test('RDRAND writes the operand’s size and sets CF alone', ({ user64: b }) => {
     b.flags = 0xad7
     expect(b.outcome('RDRAND', { offsets: [gprOffset(0)], operands: [{ kind: 'reg', size: 2 }] })).toBe('ok')
     expect([b.s.gpr(0), b.flags]).toEqual([0xcdef, 0x203])

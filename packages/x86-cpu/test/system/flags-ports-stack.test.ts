@@ -1,7 +1,8 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import * as S from '../../src/state/state-layout.ts'
 import { setSegment } from '../../src/system/segments/segment-cache.ts'
 import { Bench, STATUS_DONE, STATUS_EXIT, STATUS_JUMP, TSS } from './bench.ts'
+import { test } from './with-bench.ts'
 
 describe('flag instructions (SDM vol. 2, "CLI", "STI", "PUSHF", "POPF"; vol. 3B, "Virtual-8086 Mode Extensions")', () => {
   const machines = {
@@ -46,8 +47,7 @@ describe('flag instructions (SDM vol. 2, "CLI", "STI", "PUSHF", "POPF"; vol. 3B,
     }
   })
 
-  test('STI holds interrupts off for one instruction, if they were off before', () => {
-    const b = Bench.protected32()
+  test('STI holds interrupts off for one instruction, if they were off before', ({ protected32: b }) => {
     b.flags = 2
     expect(b.run('STI', { length: 1 })).toBe(STATUS_EXIT)
     expect([b.s.get(S.S_SHADOW), b.rip]).toEqual([1, 0x4001])
@@ -96,8 +96,7 @@ describe('flag instructions (SDM vol. 2, "CLI", "STI", "PUSHF", "POPF"; vol. 3B,
     if ('pushed' in row) expect(b.u16(0x7000 + b.rsp)).toBe(row.pushed)
   })
 
-  test('CLAC and STAC are for level 0 and change the access mode', () => {
-    const b = Bench.long64()
+  test('CLAC and STAC are for level 0 and change the access mode', ({ long64: b }) => {
     expect(b.run('STAC')).toBe(STATUS_JUMP)
     expect(b.flags & S.FLAG_AC).toBe(S.FLAG_AC)
     expect(b.run('CLAC')).toBe(STATUS_JUMP)
@@ -106,8 +105,7 @@ describe('flag instructions (SDM vol. 2, "CLI", "STI", "PUSHF", "POPF"; vol. 3B,
     expect(Bench.v86(3).outcome('CLAC')).toBe('#UD')
   })
 
-  test('LAHF and SAHF move five flags', () => {
-    const b = Bench.protected32()
+  test('LAHF and SAHF move five flags', ({ protected32: b }) => {
     b.flags = 0xad7
     b.outcome('LAHF')
     expect(b.s.gpr(0)).toBe(0xd700)
@@ -133,8 +131,7 @@ describe('ports (SDM vol. 1, "I/O Permission Bit Map")', () => {
       ],
     }) as const
 
-  test('IN and OUT use the accumulator’s size', () => {
-    const b = Bench.protected32()
+  test('IN and OUT use the accumulator’s size', ({ protected32: b }) => {
     b.cpu.host.ports.set(0x60, 0x1234_56fa)
     b.s.set(S.S_GPR, 0xffff_ffff)
     expect(b.outcome('IN', inByte)).toBe('ok')
@@ -178,8 +175,7 @@ describe('ports (SDM vol. 1, "I/O Permission Bit Map")', () => {
     expect(Bench.v86(3).outcome('IN', inByte)).toBe('#GP(0)')
   })
 
-  test('INS moves one element a call and keeps its progress', () => {
-    const b = Bench.protected32()
+  test('INS moves one element a call and keeps its progress', ({ protected32: b }) => {
     b.cpu.host.ports.set(0x1f0, 0xbeef)
     b.s.setGpr(2, 4, 0x1f0)
     b.s.setGpr(1, 4, 2)
@@ -192,15 +188,13 @@ describe('ports (SDM vol. 1, "I/O Permission Bit Map")', () => {
     expect([b.s.gpr(1), b.s.gpr(7)]).toEqual([0, 0x5004])
   })
 
-  test('INS checks its destination before it reads the port', () => {
-    const b = Bench.protected32()
+  test('INS checks its destination before it reads the port', ({ protected32: b }) => {
     setSegment(b.s, S.ES, 0x10, 0, 0, 0xfff, 0x4093)
     b.s.setGpr(7, 4, 0x1000)
     expect(b.outcome('INSB')).toBe('#GP(0)')
   })
 
-  test('OUTS goes backwards with DF, in 16-bit addresses, from the segment of its prefix', () => {
-    const b = Bench.protected32()
+  test('OUTS goes backwards with DF, in 16-bit addresses, from the segment of its prefix', ({ protected32: b }) => {
     setSegment(b.s, S.DS, 0x10, 0x5000, 0, 0xffff, 0x4093)
     b.flags |= 0x400
     b.s.setGpr(6, 4, 0x1234_0000)
@@ -213,8 +207,7 @@ describe('ports (SDM vol. 1, "I/O Permission Bit Map")', () => {
 })
 
 describe('ENTER, LEAVE, PUSHA, POPA', () => {
-  test('ENTER copies the frame pointers of outer levels', () => {
-    const b = Bench.protected32()
+  test('ENTER copies the frame pointers of outer levels', ({ protected32: b }) => {
     b.s.setGpr(5, 4, 0x5100)
     b.cpu.view.setUint32(0x50fc, 0xaaaa, true)
     b.cpu.view.setUint32(0x50f8, 0xbbbb, true)
@@ -227,8 +220,7 @@ describe('ENTER, LEAVE, PUSHA, POPA', () => {
     expect([b.s.gpr(5), b.rsp]).toEqual([0x5100, sp])
   })
 
-  test('ENTER whose frame does not fit changes nothing', () => {
-    const b = Bench.protected32()
+  test('ENTER whose frame does not fit changes nothing', ({ protected32: b }) => {
     b.cpu.absent.add(5)
     b.s.setGpr(4, 4, 0x6010)
     expect(b.outcome('ENTER', { size: 4, immediate: 0x100n })).toBe('#PF(2)')

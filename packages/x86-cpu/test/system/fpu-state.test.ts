@@ -1,8 +1,9 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import * as S from '../../src/state/state-layout.ts'
 import { cpuModel } from '../../src/model/models.ts'
 import { Processor } from '../../src/model/processor.ts'
 import { Bench, fillFpu } from './bench.ts'
+import { test } from './with-bench.ts'
 
 /** That state's own bytes: control words and pointers, then the registers. */
 const fpuBytes = (b: Bench): number[] => [
@@ -17,8 +18,7 @@ const clearFpu = (b: Bench): void => {
 const AREA = 0xa000
 
 describe('FXSAVE and FXRSTOR (SDM vol. 1, "FXSAVE and FXRSTOR Instructions")', () => {
-  test('the legacy image', () => {
-    const b = Bench.protected32(3)
+  test('the legacy image', ({ user32: b }) => {
     fillFpu(b, 32)
     b.cpu.bytes.fill(0xee, AREA, AREA + 512)
     expect(b.outcome('FXSAVE', { size: 4, address: AREA })).toBe('ok')
@@ -40,8 +40,7 @@ describe('FXSAVE and FXRSTOR (SDM vol. 1, "FXSAVE and FXRSTOR Instructions")', (
     expect(b.cpu.bytes.subarray(AREA + 288, AREA + 512).every((byte) => byte === 0xee)).toBe(true)
   })
 
-  test('REX.W stores 64-bit pointers, and 64-bit mode 16 registers', () => {
-    const b = Bench.long64(3)
+  test('REX.W stores 64-bit pointers, and 64-bit mode 16 registers', ({ user64: b }) => {
     fillFpu(b, 32)
     expect(b.outcome('FXSAVE64', { size: 8, address: AREA })).toBe('ok')
     expect([b.u32(AREA + 12), b.u32(AREA + 20)]).toEqual([0x5566, 0xddee])
@@ -149,8 +148,7 @@ describe('XSAVE, XSAVEOPT and XRSTOR (SDM vol. 1, "Managing State Using the XSAV
     expect(header(b)).toBe(0)
   })
 
-  test('outside 64-bit mode there are eight registers', () => {
-    const b = Bench.protected32()
+  test('outside 64-bit mode there are eight registers', ({ protected32: b }) => {
     b.s.set(S.S_CR4, 1 << 18)
     b.s.set(S.S_XCR0, 7)
     fillFpu(b, 32)
@@ -269,8 +267,7 @@ describe('FNSTENV, FLDENV, FNSAVE, FRSTOR (SDM vol. 1, "Saving the x87 FPU’s S
     expect(found).toEqual([ip, 0, cs, op, dp, 0, ds])
   })
 
-  test('FNSAVE is followed by FNINIT; FRSTOR brings everything back', () => {
-    const b = Bench.protected32()
+  test('FNSAVE is followed by FNINIT; FRSTOR brings everything back', ({ protected32: b }) => {
     fillFpu(b, 32)
     tags(b)
     const registers = b.cpu.u8.slice(S.S_FPR, S.S_FPR + 128)
@@ -285,8 +282,7 @@ describe('FNSTENV, FLDENV, FNSAVE, FRSTOR (SDM vol. 1, "Saving the x87 FPU’s S
     expect([b.s.get(S.S_FCW), b.s.get(S.S_FTOP), b.s.get(S.S_FTAG_EMPTY)]).toEqual([0x27f, 5, 0b0001_1110])
   })
 
-  test('an unmasked exception in the image is pending afterwards, and FLDENV waits for it', () => {
-    const b = Bench.protected32()
+  test('an unmasked exception in the image is pending afterwards, and FLDENV waits for it', ({ protected32: b }) => {
     b.cpu.view.setUint32(AREA, 0x037b, true)
     b.cpu.view.setUint32(AREA + 4, 0x0004, true)
     b.cpu.view.setUint32(AREA + 8, 0xffff, true)
@@ -299,8 +295,7 @@ describe('FNSTENV, FLDENV, FNSAVE, FRSTOR (SDM vol. 1, "Saving the x87 FPU’s S
 })
 
 describe('MASKMOVDQU and MASKMOVQ', () => {
-  test('bytes whose mask is clear are not accessed', () => {
-    const b = Bench.protected32()
+  test('bytes whose mask is clear are not accessed', ({ protected32: b }) => {
     fillFpu(b, 32)
     b.cpu.u8.fill(0, S.S_XMM + 64, S.S_XMM + 80)
     b.cpu.u8[S.S_XMM + 64 + 3] = 0x80
@@ -314,8 +309,7 @@ describe('MASKMOVDQU and MASKMOVQ', () => {
     expect(b.outcome('MASKMOVDQU', { offsets: [S.S_XMM, S.S_XMM + 64] })).toBe('#PF(2)')
     expect(b.cpu.bytes[0xbffb]).toBe(0)
   })
-  test('MASKMOVQ makes the x87 registers valid', () => {
-    const b = Bench.protected32()
+  test('MASKMOVQ makes the x87 registers valid', ({ protected32: b }) => {
     b.s.set(S.S_FTOP, 3)
     b.s.setGpr(7, 4, 0xb000)
     expect(b.outcome('MASKMOVQ', { offsets: [S.S_FPR, S.S_FPR + 16] })).toBe('ok')

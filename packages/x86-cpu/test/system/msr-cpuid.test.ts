@@ -1,9 +1,10 @@
 import * as fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import { GS, SEG_BASE, S_CR4, S_GPR, S_KERNEL_GS_BASE, S_XCR0 } from '../../src/state/state-layout.ts'
 import { cpuidLeaf } from '../../src/system/cpuid.ts'
 import { advanceToTsc } from '../../src/system/time-stamp.ts'
 import { Bench } from './bench.ts'
+import { test } from './with-bench.ts'
 
 describe('MSRs (SDM vol. 4, "Architectural MSRs")', () => {
   const write = (b: Bench, index: number, value: bigint): string => {
@@ -62,14 +63,12 @@ describe('MSRs (SDM vol. 4, "Architectural MSRs")', () => {
     expect([write(outer, index, 0n), readBack(outer, index)]).toEqual(['#GP(0)', '#GP(0)'])
   })
 
-  test('bits 7, 11 and 12 of IA32_MISC_ENABLE are read-only', () => {
-    const b = Bench.long64()
+  test('bits 7, 11 and 12 of IA32_MISC_ENABLE are read-only', ({ long64: b }) => {
     expect(write(b, 0x1a0, 0x80n)).toBe('ok')
     expect(readBack(b, 0x1a0)).toBe(0x1800n)
   })
 
-  test('IA32_MISC_ENABLE limits the leaves of CPUID, and takes execute-disable away', () => {
-    const b = Bench.long64()
+  test('IA32_MISC_ENABLE limits the leaves of CPUID, and takes execute-disable away', ({ long64: b }) => {
     const leaf = (number: number): number[] => {
       const into = new Uint32Array(4)
       cpuidLeaf(b.s, number, 0, into)
@@ -86,8 +85,7 @@ describe('MSRs (SDM vol. 4, "Architectural MSRs")', () => {
     expect(write(b, 0xc000_0080, 0x501n)).toBe('ok')
   })
 
-  test('EFER: reserved bits, LME while paging, LMA read-only', () => {
-    const b = Bench.protected32()
+  test('EFER: reserved bits, LME while paging, LMA read-only', ({ protected32: b }) => {
     expect(write(b, 0xc000_0080, 0xd01n)).toBe('ok')
     expect(readBack(b, 0xc000_0080)).toBe(0x901n)
     expect(write(b, 0xc000_0080, 0x2n)).toBe('#GP(0)')
@@ -97,8 +95,7 @@ describe('MSRs (SDM vol. 4, "Architectural MSRs")', () => {
     expect(readBack(long, 0xc000_0080)).toBe(0x500n)
   })
 
-  test('FS and GS bases are the segments’, KERNEL_GS_BASE is swapped by SWAPGS', () => {
-    const b = Bench.long64()
+  test('FS and GS bases are the segments’, KERNEL_GS_BASE is swapped by SWAPGS', ({ long64: b }) => {
     write(b, 0xc000_0101, HIGH)
     write(b, 0xc000_0102, 0x5678n)
     expect(b.s.segmentField(GS, SEG_BASE + 4)).toBe(0xffff_8000)
@@ -110,8 +107,7 @@ describe('MSRs (SDM vol. 4, "Architectural MSRs")', () => {
     expect(b.s.get(S_KERNEL_GS_BASE)).toBe(0x1234)
   })
 
-  test('the time-stamp counter and IA32_TSC_ADJUST move together', () => {
-    const b = Bench.long64()
+  test('the time-stamp counter and IA32_TSC_ADJUST move together', ({ long64: b }) => {
     b.cpu.host.tsc = 0x1_0000_0000n
     expect(write(b, 0x10, 0xffff_fff0n)).toBe('ok')
     expect(readBack(b, 0x10)).toBe(0xffff_fff0n)
@@ -138,8 +134,7 @@ describe('MSRs (SDM vol. 4, "Architectural MSRs")', () => {
     expect([0, 2, 1].map(register)).toEqual([0xcdef_0000n, 0x89abn, rcx])
   })
 
-  test('the host’s counter at which the counter reaches a value is exact', () => {
-    const b = Bench.long64()
+  test('the host’s counter at which the counter reaches a value is exact', ({ long64: b }) => {
     const word = fc.bigInt(0n, 2n ** 64n - 1n)
     const near = fc.tuple(word, fc.bigInt(-5n, 5n)).map(([value, by]) => BigInt.asUintN(64, value + by))
     fc.assert(
@@ -155,8 +150,7 @@ describe('MSRs (SDM vol. 4, "Architectural MSRs")', () => {
     )
   })
 
-  test('others are the host’s', () => {
-    const b = Bench.long64()
+  test('others are the host’s', ({ long64: b }) => {
     b.cpu.host.msrs.set(0x1b, 0xfee0_0900n)
     expect(readBack(b, 0x1b)).toBe(0xfee0_0900n)
     expect(write(b, 0x1b, 0xfee0_0d00n)).toBe('ok')
@@ -182,16 +176,14 @@ describe('CPUID (SDM vol. 2A, "CPUID")', () => {
     cpuidLeaf(b.s, number, subleaf, into)
     return [...into]
   }
-  test('vendor and highest leaves', () => {
-    const b = Bench.long64()
+  test('vendor and highest leaves', ({ long64: b }) => {
     expect(leaf(b, 0)).toEqual([0x16, 0x756e_6547, 0x6c65_746e, 0x4965_6e69])
     expect(leaf(b, 0x8000_0000)[0]).toBe(0x8000_0008)
     expect(leaf(b, 0x8000_0008)[0]).toBe(0x3028)
     expect(leaf(b, 0x9999)).toEqual(leaf(b, 0x16))
     expect(leaf(b, 0x15)).toEqual([1, 1, 1_000_000_000, 0])
   })
-  test('features that are not implemented are not claimed', () => {
-    const b = Bench.long64()
+  test('features that are not implemented are not claimed', ({ long64: b }) => {
     const [, ebx1 = 0, ecx1 = 0, edx1 = 0] = leaf(b, 1)
     const [, ebx7 = 0, ecx7 = 0] = leaf(b, 7)
     const bit = (word: number, n: number): boolean => ((word >>> n) & 1) !== 0
@@ -204,8 +196,7 @@ describe('CPUID (SDM vol. 2A, "CPUID")', () => {
     expect([1, 4, 5, 6, 7, 11, 12, 16].filter((n) => bit(ecx7, n))).toEqual([])
     expect(ebx1 & 0xff00).toBe(0x800)
   })
-  test('the area of XSAVE is as large as what XCR0 enables', () => {
-    const b = Bench.long64()
+  test('the area of XSAVE is as large as what XCR0 enables', ({ long64: b }) => {
     expect(leaf(b, 0xd)).toEqual([0x207, 576, 840, 0])
     b.s.set(S_XCR0, 7)
     expect(leaf(b, 0xd)).toEqual([0x207, 832, 840, 0])
@@ -217,16 +208,14 @@ describe('CPUID (SDM vol. 2A, "CPUID")', () => {
     b.s.set(S_XCR0, 0x203)
     expect([leaf(b, 0xd)[1], leaf(b, 0xd, 1)[1]]).toEqual([840, 584])
   })
-  test('OSXSAVE follows CR4, SYSCALL the mode', () => {
-    const b = Bench.long64()
+  test('OSXSAVE follows CR4, SYSCALL the mode', ({ long64: b }) => {
     expect((leaf(b, 1)[2] ?? 0) & (1 << 27)).toBe(0)
     b.s.set(S_CR4, 1 << 18)
     expect((leaf(b, 1)[2] ?? 0) & (1 << 27)).toBe(1 << 27)
     expect((leaf(b, 0x8000_0001)[3] ?? 0) & 0x800).toBe(0x800)
     expect((leaf(Bench.protected32(), 0x8000_0001)[3] ?? 0) & 0x800).toBe(0)
   })
-  test('the instruction clears the upper halves', () => {
-    const b = Bench.long64(3)
+  test('the instruction clears the upper halves', ({ user64: b }) => {
     b.s.set64(S_GPR, 0x8000_0007, 0xffff)
     b.s.set64(S_GPR + 24, 1, 1)
     expect(b.outcome('CPUID')).toBe('ok')

@@ -1,7 +1,8 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import * as S from '../../src/state/state-layout.ts'
 import { setSegment, setTableRegister } from '../../src/system/segments/segment-cache.ts'
 import { Bench, DATA32, DPL3, FREE_SEL, GDT, descriptor, gprOffset, segmentOffset, STATUS_EXIT } from './bench.ts'
+import { test } from './with-bench.ts'
 
 /** MOV Sreg, AX on a machine whose free GDT entry holds `attributes`. */
 function load(b: Bench, segment: number, selector: number): string {
@@ -61,8 +62,7 @@ describe('MOV to a data segment register (SDM vol. 2B, "MOV")', () => {
     expect(b.s.cpl).toBe(cpl)
   })
 
-  test('loading SS holds interrupts off for one instruction and ends the run', () => {
-    const b = Bench.protected32()
+  test('loading SS holds interrupts off for one instruction and ends the run', ({ protected32: b }) => {
     b.s.set(S.S_GPR, 0x10)
     const operands = [
       { kind: 'system', size: 2 },
@@ -73,8 +73,7 @@ describe('MOV to a data segment register (SDM vol. 2B, "MOV")', () => {
     expect(b.rip).toBe(0x4002)
   })
 
-  test('the accessed bit is set in the table, once', () => {
-    const b = Bench.protected32()
+  test('the accessed bit is set in the table, once', ({ protected32: b }) => {
     b.gdt(FREE_SEL, descriptor(0, 0xf_ffff, 0xc092))
     expect(load(b, S.ES, FREE_SEL)).toBe('ok')
     expect(b.cpu.bytes[GDT + FREE_SEL + 5]).toBe(0x93)
@@ -82,8 +81,7 @@ describe('MOV to a data segment register (SDM vol. 2B, "MOV")', () => {
     expect(load(b, S.ES, FREE_SEL)).toBe('ok')
   })
 
-  test('a read-only table whose accessed bit is clear faults, as a supervisor write', () => {
-    const b = Bench.protected32(3)
+  test('a read-only table whose accessed bit is clear faults, as a supervisor write', ({ user32: b }) => {
     b.gdt(FREE_SEL, descriptor(0, 0xf_ffff, 0xc0f2))
     b.cpu.readOnly.add(GDT >> 12)
     expect(load(b, S.ES, FREE_SEL)).toBe('#PF(3)')
@@ -127,8 +125,7 @@ describe('MOV to a data segment register (SDM vol. 2B, "MOV")', () => {
     expect(b.s.segmentField(S.DS, S.SEG_HIGH)).toBe(0xffff)
   })
 
-  test('a null FS or GS has base zero', () => {
-    const b = Bench.long64()
+  test('a null FS or GS has base zero', ({ long64: b }) => {
     setSegment(b.s, S.GS, 0x10, 0x1000, 0xffff_8000, 0xffff_ffff, DATA32)
     expect(load(b, S.GS, 0)).toBe('ok')
     expect(b.s.segmentField(S.GS, S.SEG_BASE)).toBe(0)
@@ -137,8 +134,7 @@ describe('MOV to a data segment register (SDM vol. 2B, "MOV")', () => {
 })
 
 describe('PUSH and POP of segment registers, LDS and its siblings', () => {
-  test('a 32-bit PUSH writes two bytes and moves ESP by four', () => {
-    const b = Bench.protected32()
+  test('a 32-bit PUSH writes two bytes and moves ESP by four', ({ protected32: b }) => {
     b.cpu.view.setUint32(b.rsp - 4, 0xaaaa_bbbb, true)
     const before = b.rsp
     expect(
@@ -148,8 +144,7 @@ describe('PUSH and POP of segment registers, LDS and its siblings', () => {
     expect(b.u32(b.rsp)).toBe(0xaaaa_0010)
   })
 
-  test('POP releases the stack only when the load succeeds', () => {
-    const b = Bench.protected32()
+  test('POP releases the stack only when the load succeeds', ({ protected32: b }) => {
     b.push(4, 0x100)
     const before = b.rsp
     const pop = { size: 4, offsets: [segmentOffset(S.FS)], operands: [{ kind: 'system', size: 2 }] } as const
@@ -263,8 +258,7 @@ describe('table registers', () => {
     if (mnemonic === 'LTR' && result === 'ok') expect(b.cpu.bytes[GDT + FREE_SEL + 5]).toBe(attributes | 2)
   })
 
-  test('in 64-bit mode a TSS descriptor has 16 bytes and a 64-bit base', () => {
-    const b = Bench.long64()
+  test('in 64-bit mode a TSS descriptor has 16 bytes and a 64-bit base', ({ long64: b }) => {
     b.gdt(FREE_SEL, descriptor(0x1234_5000, 0x67, 0x89))
     b.gdt(FREE_SEL + 8, 0xffff_8001n)
     b.s.set(S.S_GPR, FREE_SEL)
@@ -311,8 +305,7 @@ describe('table registers', () => {
     }
   })
 
-  test('LGDT and SGDT: 24-bit base with 16-bit operands, 64-bit base in 64-bit mode', () => {
-    const b = Bench.protected32()
+  test('LGDT and SGDT: 24-bit base with 16-bit operands, 64-bit base in 64-bit mode', ({ protected32: b }) => {
     b.cpu.view.setUint16(0x5000, 0x1ff, true)
     b.cpu.view.setUint32(0x5002, 0xab12_3456, true)
     expect(b.outcome('LGDT', { size: 2, address: 0x5000 })).toBe('ok')
@@ -328,8 +321,7 @@ describe('table registers', () => {
     expect(long.outcome('LIDT', { size: 8, address: 0x5000 })).toBe('ok')
   })
 
-  test('CR4.UMIP keeps SGDT, SIDT, SLDT, STR and SMSW from programs', () => {
-    const b = Bench.protected32(3)
+  test('CR4.UMIP keeps SGDT, SIDT, SLDT, STR and SMSW from programs', ({ user32: b }) => {
     for (const mnemonic of ['SGDT', 'SIDT', 'SLDT', 'STR', 'SMSW']) {
       b.s.set(S.S_CR4, 0)
       const one = { address: 0x5000, operands: [{ kind: 'mem', size: 2 }] } as const
