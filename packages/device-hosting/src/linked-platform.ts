@@ -11,7 +11,7 @@ import {
 import { setDeadline } from '@retrap/device/host'
 import { type Frame, MAX_DMA_BYTES } from './frames.ts'
 import type { DevicePlatform, PlatformMemory, PlatformMemoryOptions } from './platform.ts'
-import { RemoteMemories } from './remote-memory.ts'
+import { remoteMemories } from './remote-memory.ts'
 
 /** A device server's way to its hypervisor. */
 export interface DeviceLink {
@@ -126,7 +126,7 @@ export class LinkedPlatform implements DevicePlatform {
   realTime = false
   readonly #link: DeviceLink
   readonly #options: DeviceServerOptions
-  readonly #memories: RemoteMemories
+  readonly #openOwn: ReturnType<typeof remoteMemories>
   /** Memories that models map. */
   readonly #mapped: MappedMemory[] = []
   /** Whether the machine waits for announcements of writes. */
@@ -149,7 +149,7 @@ export class LinkedPlatform implements DevicePlatform {
     const openMemory = options.openMemory?.bind(options)
     const view = options.ownedView?.bind(options)
     const callSync = link.callSync?.bind(link)
-    this.#memories = new RemoteMemories({
+    this.#openOwn = remoteMemories({
       send: (frame) => link.send(frame),
       ...(callSync && { callSync }),
       call: (frame) => this.#call(frame),
@@ -272,7 +272,7 @@ export class LinkedPlatform implements DevicePlatform {
   }
 
   ownMemory(device: string, options: PlatformMemoryOptions): PlatformMemory {
-    return this.#memories.open(device, options)
+    return this.#openOwn(device, options)
   }
 
   /** Takes a received `dmaDone` frame. */

@@ -29,19 +29,12 @@ export interface MemoryLink {
   view?(location: number, bytes: number): Uint8Array
 }
 
-/** Memories of models that live elsewhere than the machine: the models' side. */
-export class RemoteMemories {
-  readonly #link: MemoryLink
-  #memories = 0
-  #placements = 0
-
-  constructor(link: MemoryLink) {
-    this.#link = link
-  }
-
-  /** See `DevicePlatform.ownMemory`. */
-  open(device: string, options: PlatformMemoryOptions): PlatformMemory {
-    const memory = this.#memories++
+/** Memories of models that live elsewhere than the machine: the models' side. @returns opens one: see `DevicePlatform.ownMemory` */
+export function remoteMemories(link: MemoryLink): (device: string, options: PlatformMemoryOptions) => PlatformMemory {
+  let memories = 0
+  let placements = 0
+  return (device, options) => {
+    const memory = memories++
     const { name, bytes: length, kind, executable, mode, saved = true, trapsWrites, contents } = options
     const flags =
       (kind === 'rom' ? ROM : 0) |
@@ -49,7 +42,6 @@ export class RemoteMemories {
       (mode === 'trapped' ? TRAPPED : 0) |
       (trapsWrites ? TRAPS_WRITES : 0) |
       (saved ? SAVED : 0)
-    const link = this.#link
     let view: Uint8Array | null = null
     if (link.callSync === undefined) link.send({ kind: 'ownMemory', call: 0, memory, device, name, length, flags })
     else {
@@ -61,7 +53,7 @@ export class RemoteMemories {
         view = link.view(location, length)
       }
     }
-    const made = new RemoteMemory(link, memory, view, () => this.#placements++)
+    const made = new RemoteMemory(link, memory, view, () => placements++)
     if (contents !== undefined) made.post(0, contents)
     return made
   }

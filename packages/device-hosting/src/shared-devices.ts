@@ -210,7 +210,7 @@ class SharedDevices {
       if (performance.now() - turn < BUSY_MS) continue
       // The event loop's turn: promises of models, host timers, messages from other threads.
       this.server.yieldTime()
-      await eventLoop()
+      await new Promise<void>((resolve) => void setTimeout(resolve, 0))
       turn = performance.now()
     }
   }
@@ -226,9 +226,4 @@ class SharedDevices {
     for (let vcpu = 0; vcpu < this.server.vcpus; vcpu++) if (this.#taken[vcpu] !== 0) return true
     return false
   }
-}
-
-/** One turn of the event loop. */
-function eventLoop(): Promise<void> {
-  return new Promise((resolve) => void setTimeout(resolve, 0))
 }

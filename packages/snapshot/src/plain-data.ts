@@ -59,7 +59,8 @@ export function encodeState(state: unknown): EncodedState {
       return value.map((each, i) =>
         each === undefined ? { $number: 'undefined' } : encode(each, `${path}[${i}]`, depth + 1),
       )
-    const name = typedArrayName(value)
+    // A subclass, such as Node's `Buffer`, has the name of its built-in class.
+    const name = (Object.keys(ARRAYS) as ArrayName[]).find((one) => value instanceof ARRAYS[one])
     if (name !== undefined) {
       const array = value as TypedArray
       const at = length
@@ -143,9 +144,4 @@ function decodeSpecial(kind: string, value: unknown, bytes: Uint8Array, most: nu
     }
   }
   throw new SnapshotError('ERR_DAMAGED', `the state in the snapshot has a ${kind} that was not written`)
-}
-
-/** The name of a typed array's class. A subclass, such as Node's `Buffer`, has the name of its built-in class. */
-function typedArrayName(value: object): ArrayName | undefined {
-  return (Object.keys(ARRAYS) as ArrayName[]).find((name) => value instanceof ARRAYS[name])
 }

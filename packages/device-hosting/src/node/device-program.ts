@@ -8,7 +8,7 @@ import { ProtocolDevices, type ProtocolDevicesOptions } from '../protocol/index.
 import { ProtocolEnd, type ProtocolEndOptions } from '../protocol/protocol-end.ts'
 import type { DevicePlatform } from '../index.ts'
 import type { SocketAddress } from './frame-socket.ts'
-import { FramePump } from './frame-pump.ts'
+import { pumpFrames } from './frame-pump.ts'
 import { ProgramGroup } from './program-group.ts'
 
 /** The options of {@link startDeviceProgram}. */
@@ -42,7 +42,7 @@ function carry(end: ProtocolEnd, stream: Duplex, options: ProtocolEndOptions, on
   let why = 'it has closed the connection'
   stream.on('error', ({ message }) => (why = `its connection broke: ${message}`))
   stream.on('close', () => onGone(why))
-  new FramePump({ end, stream, tell: (text) => options.onLog?.(text) })
+  pumpFrames({ end, stream, tell: (text) => options.onLog?.(text) })
 }
 
 /**

@@ -11,7 +11,7 @@ const MOST_MOVING = 1 << 23
 const TELL_MS = 10_000
 const NOTHING = new Uint8Array(0)
 
-/** The parts that a {@link FramePump} acts on. */
+/** The parts that a {@link pumpFrames} acts on. */
 export interface FramePumpOptions {
   readonly end: Pick<ProtocolEnd, 'connect' | 'isAttaching' | 'moving'>
   readonly stream: Duplex
@@ -25,77 +25,61 @@ export interface FramePumpOptions {
  * Hands a stream's frames to the machine. A server that sends as fast as it can takes a part of each turn of the event loop, and
  * the rest of its frames waits in the stream; one that asks for more than it takes waits until it has taken it.
  */
-export class FramePump {
-  readonly #options: FramePumpOptions
-  readonly #receive: (chunk: Uint8Array) => boolean
+export function pumpFrames(options: FramePumpOptions): void {
+  const { end, stream } = options
+  const now = (): number => options.now?.() ?? performance.now()
   /** End of this turn's time for frames; `Infinity`: the turn is not timed. */
-  #until = Infinity
-  readonly #now: () => number
+  let until = Infinity
   /** Whether frames wait, so that the stream is paused. */
-  #holds = false
-
-  constructor(options: FramePumpOptions) {
-    this.#options = options
-    const { end, stream } = options
-    this.#now = options.now?.bind(options) ?? (() => performance.now())
-    this.#receive = end.connect({
-      get backlog() {
-        return stream.writableLength
-      },
-      write: (bytes) => {
-        if (stream.writable) stream.write(bytes)
-      },
-      close: () => void stream.end(),
-      holds: () => end.isAttaching || this.#moves || (this.#until !== Infinity && this.#now() >= this.#until),
-    })
-    stream.on('data', (chunk: Uint8Array) => {
-      if (chunk.length > FEW_BYTES) this.#count()
-      this.#take(chunk)
-    })
-  }
-
-  get #moves(): boolean {
-    const { end, stream } = this.#options
-    return end.moving + stream.writableLength > MOST_MOVING
-  }
-
+  let isHeld = false
+  const receive = end.connect({
+    get backlog() {
+      return stream.writableLength
+    },
+    write: (bytes) => {
+      if (stream.writable) stream.write(bytes)
+    },
+    close: () => void stream.end(),
+    holds: () =>
+      end.isAttaching || end.moving + stream.writableLength > MOST_MOVING || (until !== Infinity && now() >= until),
+  })
   /** Counts the time of this turn of the event loop, the rest of it included. */
-  #count(): void {
-    if (this.#until !== Infinity) return
-    this.#until = this.#now() + TURN_MS
-    setImmediate(() => (this.#until = Infinity))
+  const count = (): void => {
+    if (until !== Infinity) return
+    until = now() + TURN_MS
+    setImmediate(() => (until = Infinity))
   }
-
-  #take(chunk: Uint8Array): void {
-    const { stream } = this.#options
-    const held = this.#holds
-    this.#holds = this.#receive(chunk)
-    if (this.#holds) {
+  const take = (chunk: Uint8Array): void => {
+    const wasHeld = isHeld
+    isHeld = receive(chunk)
+    if (isHeld) {
       stream.pause()
-      if (stream.writableLength > MOST_MOVING) this.#afterDrain()
-      else setImmediate(() => this.#goOn())
-    } else if (held) stream.resume()
+      if (stream.writableLength > MOST_MOVING) afterDrain()
+      else setImmediate(goOn)
+    } else if (wasHeld) stream.resume()
   }
-
-  #goOn(): void {
-    if (this.#options.stream.destroyed) return
-    this.#count()
-    this.#take(NOTHING)
+  const goOn = (): void => {
+    if (stream.destroyed) return
+    count()
+    take(NOTHING)
   }
-
-  #afterDrain(): void {
-    const { stream } = this.#options
+  const afterDrain = (): void => {
     const late = setTimeout(() => {
-      this.#options.tell?.(
-        `it has not taken ${stream.writableLength} bytes of answers for ${TELL_MS / 1000} s: its frames wait for that`,
+      const { writableLength } = stream
+      options.tell?.(
+        `it has not taken ${writableLength} bytes of answers for ${TELL_MS / 1000} s: its frames wait for that`,
       )
     }, TELL_MS)
     late.unref()
     const go = (): void => {
       clearTimeout(late)
       stream.off('drain', go).off('close', go)
-      this.#goOn()
+      goOn()
     }
     stream.on('drain', go).on('close', go)
   }
+  stream.on('data', (chunk: Uint8Array) => {
+    if (chunk.length > FEW_BYTES) count()
+    take(chunk)
+  })
 }

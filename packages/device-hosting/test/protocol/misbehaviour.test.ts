@@ -3,7 +3,7 @@ import { Duplex } from 'node:stream'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { sliceTests } from '@retrap/tooling/slice'
 import { afterEach, describe, expect, vi } from 'vitest'
-import { FramePump } from '../../src/node/frame-pump.ts'
+import { pumpFrames } from '../../src/node/frame-pump.ts'
 import {
   encodeProtocolFrame,
   FRAME_TABLE,
@@ -70,7 +70,7 @@ async function serve(policy: 'crash' | 'detach' = 'detach', now?: () => number) 
     onLog: (text) => told.push(text),
   })
   const tell = (text: string): void => void told.push(text)
-  new FramePump({ end: devices.end, stream: far, tell, ...(now && { now }) })
+  pumpFrames({ end: devices.end, stream: far, tell, ...(now && { now }) })
   far.say({ kind: 'welcome', version: 5, name: 'far' }, ...DEVICE, READY)
   await devices.remote.ready
   return { ...machine, far, devices, told }
