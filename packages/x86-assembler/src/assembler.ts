@@ -1,20 +1,23 @@
 import { describeArgument } from '@retrap/basics'
-import { type AssemblerOptions, type CodeBits, type SectionOptions, ProgramPlan } from './program-plan.ts'
-import { requireOneOf, requireOptions, requireText, requireWhole, AssemblerError } from './checks.ts'
-import { asByte, dataOf, floats, formatItem, type DataItem } from './data.ts'
+import { type AssemblerOptions, type CodeBits, ProgramPlan, type SectionOptions } from './program-plan.ts'
+import { AssemblerError, requireOneOf, requireOptions, requireText, requireWhole } from './checks.ts'
+import { asByte, type DataItem, dataOf, floats, formatItem } from './data.ts'
 import { codeOfForm, formOfCode, mnemonicOfMethod } from './forms.ts'
 import { assembleInstruction } from './instruction.ts'
 import { asWhole, type Label } from './labels.ts'
 import { addFixed, type Fragment } from './layout.ts'
-
-// Not in git: `node --conditions=retrap-source packages/x86-assembler/build/generate.ts` writes it.
 import type { Mnemonics } from './generated/mnemonics.ts'
-import { requireOperand, type Operand } from './operands.ts'
+import { formatOperand, type Operand, requireOperand } from './operands.ts'
 import { codePadding } from './padding.ts'
-import { ENCODING_KINDS, NO_PREFIXES, requireLegacyPrefix } from './prefixes.ts'
-import type { EncodingKind, HintPrefix, InstructionPrefixes } from './prefixes.ts'
+import {
+  ENCODING_KINDS,
+  type EncodingKind,
+  type HintPrefix,
+  type InstructionPrefixes,
+  NO_PREFIXES,
+  requireLegacyPrefix,
+} from './prefixes.ts'
 import type { Program } from './program.ts'
-import { InstructionText } from './source-text.ts'
 import type { Value } from './values.ts'
 
 /**
@@ -211,7 +214,7 @@ export class Assembler {
     operands.forEach(requireOperand)
     const result = assembleInstruction({ mnemonic, code, operands, prefixes, bits: this.#bits })
     const [only, more] = result.encodings
-    const text = new InstructionText(result.mnemonic, operands, prefixes)
+    const text = instructionText(result.mnemonic, operands, prefixes)
     if (only === undefined || more !== undefined)
       return this.#add({ kind: 'choice', text, encodings: result.encodings })
     addFixed(this.#plan.current, text, only)
@@ -360,4 +363,27 @@ const MOST_NOPS = 1 << 24
 function requireBits(bits: CodeBits): CodeBits {
   if (bits === 16 || bits === 32 || bits === 64) return bits
   throw new AssemblerError('ERR_OPERAND', `there is code of 16, 32 and 64 bits, not of ${describeArgument(bits)}`)
+}
+
+/** An instruction's text in listings, which is made when it is asked for. */
+const instructionText = (
+  mnemonic: string,
+  operands: readonly Operand[],
+  prefixes: InstructionPrefixes,
+): { toString(): string } => ({
+  toString: () => `${leadOf(prefixes)}${mnemonic.toLowerCase()} ${operands.map(formatOperand).join(', ')}`.trimEnd(),
+})
+
+/** Formats prefixes for listings. */
+function leadOf(prefixes: InstructionPrefixes): string {
+  if (prefixes === NO_PREFIXES) return ''
+  const words = [
+    ...prefixes.raw.map((value) => `{0x${value.toString(16)}}`),
+    ...(prefixes.encoding === undefined ? [] : [`{${prefixes.encoding}}`]),
+    ...(prefixes.noFlags ? ['{nf}'] : []),
+    ...prefixes.hints.map((hint) => (hint === 'notTaken' ? 'not taken' : hint)),
+    ...(prefixes.lock ? ['lock'] : []),
+    ...(prefixes.repeat === 0 ? [] : [prefixes.repeat === 0xf3 ? 'rep' : 'repne']),
+  ]
+  return words.map((word) => `${word} `).join('')
 }

@@ -19,8 +19,7 @@ export type {
 } from './memory.ts'
 export type { Value } from './values.ts'
 export type { ListingOptions, Program, Relocation } from './program.ts'
-export * from './general-registers.ts'
-export * from './vector-registers.ts'
+export * from './named-registers.ts'
 export { registerOf } from './registers.ts'
 export type {
   ControlRegister,

@@ -1,10 +1,9 @@
-import * as general from './general-registers.ts'
+import * as named from './named-registers.ts'
 import type { Register, RegisterClass, RegisterOf } from './register.ts'
-import * as vector from './vector-registers.ts'
 
 const byClass: ReadonlyMap<RegisterClass, readonly (Register | undefined)[]> = (() => {
   const map = new Map<RegisterClass, (Register | undefined)[]>()
-  for (const register of [...Object.values(general), ...Object.values(vector)]) {
+  for (const register of Object.values(named) as readonly Register[]) {
     const known: (Register | undefined)[] = map.get(register.class) ?? []
     known[register.number] = register
     map.set(register.class, known)

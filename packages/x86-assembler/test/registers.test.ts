@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { registersSource } from '../build/registers.ts'
 import * as assembler from '../src/index.ts'
 
 test('a register that has a number in its name has that number', () => {
@@ -13,4 +15,9 @@ test('a register that has a number in its name has that number', () => {
   }
   // R8 to R31 in four sizes, and 32 XMM, YMM and ZMM registers at the least.
   expect(numbered.length).toBeGreaterThan(4 * 24 + 3 * 32)
+})
+
+test('the constants are those of the table', () => {
+  const file = new URL('../src/named-registers.ts', import.meta.url)
+  expect(readFileSync(file, 'utf8'), 'run node --conditions=retrap-source build/registers.ts').toBe(registersSource())
 })
