@@ -1,7 +1,7 @@
 import { MachineMemory } from '@retrap/memory'
 import fc from 'fast-check'
 import { slicedCount } from '@retrap/tooling/slice'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test as base } from 'vitest'
 import { TLB_EXECUTE, TLB_INDEX_MASK, TLB_READ, TLB_SET_BYTES, TLB_WRITE, tlbBytes } from '../src/tlb-layout.ts'
 import { clearTlbSet, Tlb } from '../src/tlb.ts'
 import type { TlbPage } from '../src/tlb-layout.ts'
@@ -21,6 +21,8 @@ function emptyTlb(ignored = 0): Tlb {
   return new Tlb(memory, at, MODES, ignored)
 }
 
+const test = base.extend('tlb', () => emptyTlb())
+
 /** What generated code does: the host page of a linear address, or -1. */
 function lookUp(tlb: Tlb, set: number, table: number, lo: number, hi: number): number {
   const entry = tlb.setAddress(set) + table + ((lo >>> 8) & TLB_INDEX_MASK)
@@ -34,8 +36,7 @@ const SETS = [TLB_USER, TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP]
 const TABLES = [TLB_READ, TLB_WRITE, TLB_EXECUTE]
 
 describe('the TLB', () => {
-  test('when new, no address is found in any set or table', () => {
-    const tlb = emptyTlb()
+  test('when new, no address is found in any set or table', ({ tlb }) => {
     for (const set of [...SETS, TLB_MISS]) {
       for (const table of TABLES) {
         for (const lo of [0, 0xfff, 0x1000, 0x3f_f000, 0x40_0000, 0xffff_f000, 0xffff_ffff]) {
@@ -45,8 +46,7 @@ describe('the TLB', () => {
     }
   })
 
-  test('an entry is found for each byte of its page, in its own set and table only', () => {
-    const tlb = emptyTlb()
+  test('an entry is found for each byte of its page, in its own set and table only', ({ tlb }) => {
     tlb.fill(TLB_USER, TLB_WRITE, 0x1234_5678, 0xffff_8000, 0xabc000, ofPage(false, 0x1000))
     expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0x1234_5000, 0xffff_8000)).toBe(0xabc000)
     expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0x1234_5fff, 0xffff_8000)).toBe(0xabc000)
@@ -69,8 +69,7 @@ describe('the TLB', () => {
     }
   })
 
-  test('a flush that keeps global pages keeps those only', () => {
-    const tlb = emptyTlb()
+  test('a flush that keeps global pages keeps those only', ({ tlb }) => {
     tlb.fill(TLB_SUPERVISOR, TLB_READ, 0x1000, 0, 0x5000, ofPage(true, 0x1000))
     tlb.fill(TLB_SUPERVISOR, TLB_READ, 0x2000, 0, 0x6000, ofPage(false, 0x1000))
     tlb.flush(false)
@@ -80,8 +79,7 @@ describe('the TLB', () => {
     expect(lookUp(tlb, TLB_SUPERVISOR, TLB_READ, 0x1000, 0)).toBe(-1)
   })
 
-  test('INVLPG drops the page in all modes and tables, and nothing else', () => {
-    const tlb = emptyTlb()
+  test('INVLPG drops the page in all modes and tables, and nothing else', ({ tlb }) => {
     for (const set of SETS) {
       for (const table of TABLES) {
         tlb.fill(set, table, 0x7000, 5, 0x9000, ofPage(true, 0x1000))
@@ -108,8 +106,7 @@ describe('the TLB', () => {
     },
   )
 
-  test('INVLPG of a fragment keeps what is not of its large page', () => {
-    const tlb = emptyTlb()
+  test('INVLPG of a fragment keeps what is not of its large page', ({ tlb }) => {
     tlb.fill(TLB_USER, TLB_READ, 0x4000_3000, 0, 0x9000, ofPage(true, 0x20_0000))
     tlb.fill(TLB_USER, TLB_READ, 0x4020_4000, 0, 0xa000, ofPage(false, 0x20_0000))
     tlb.fill(TLB_USER, TLB_READ, 0x4000_5000, 0, 0xb000, ofPage(false, 0x1000))
@@ -122,8 +119,7 @@ describe('the TLB', () => {
   describe('with views of code', () => {
     const CODE = ofPage(false, 0x1000)
 
-    test('execute entries go away with theirs and come back; data entries stay', () => {
-      const tlb = emptyTlb()
+    test('execute entries go away with theirs and come back; data entries stay', ({ tlb }) => {
       tlb.fill(TLB_SUPERVISOR, TLB_EXECUTE, 0x1000, 0, 0x5000, CODE)
       tlb.fill(TLB_SUPERVISOR, TLB_WRITE, 0x1000, 0, 0x6000, CODE)
       tlb.exchangeView(0, 1)
@@ -151,8 +147,7 @@ describe('the TLB', () => {
       expect(lookUp(tlb, TLB_USER, TLB_EXECUTE, 0x1000, 0)).toBe(-1)
     })
 
-    test('an entry that was dropped while its view was current does not come back', () => {
-      const tlb = emptyTlb()
+    test('an entry that was dropped while its view was current does not come back', ({ tlb }) => {
       tlb.fill(TLB_USER, TLB_EXECUTE, 0x1000, 0, 0x5000, CODE)
       tlb.invalidatePage(0x1000, 0)
       tlb.exchangeView(0, 1)
@@ -160,8 +155,7 @@ describe('the TLB', () => {
       expect(lookUp(tlb, TLB_USER, TLB_EXECUTE, 0x1000, 0)).toBe(-1)
     })
 
-    test('a view of many entries gets none back, and the next one none of them', () => {
-      const tlb = emptyTlb()
+    test('a view of many entries gets none back, and the next one none of them', ({ tlb }) => {
       const pages = 1000
       const found = (): number =>
         Array.from({ length: pages }, (_, i) => lookUp(tlb, TLB_USER, TLB_EXECUTE, i * 0x1000, 0)).filter(
@@ -175,8 +169,7 @@ describe('the TLB', () => {
       expect(found()).toBe(0)
     })
 
-    test('those of an address space that comes back are of the view in which it does, or gone', () => {
-      const tlb = emptyTlb()
+    test('those of an address space that comes back are of the view in which it does, or gone', ({ tlb }) => {
       tlb.fill(TLB_USER, TLB_EXECUTE, 0x1000, 0, 0x5000, CODE)
       tlb.exchange(0, 3)
       tlb.exchangeView(0, 1)
@@ -192,8 +185,7 @@ describe('the TLB', () => {
   })
 
   describe('with address spaces', () => {
-    test('entries go away with theirs and come back; global ones stay', () => {
-      const tlb = emptyTlb()
+    test('entries go away with theirs and come back; global ones stay', ({ tlb }) => {
       tlb.fill(TLB_USER, TLB_READ, 0x1000, 7, 0x5000, ofPage(false, 0x1000))
       tlb.fill(TLB_SUPERVISOR, TLB_READ, 0x2000, 7, 0x6000, ofPage(true, 0x1000))
       tlb.exchange(0, 5)
@@ -206,8 +198,7 @@ describe('the TLB', () => {
       expect(lookUp(tlb, TLB_USER, TLB_READ, 0x1000, 7)).toBe(0x8000)
     })
 
-    test('an address space of many entries gets those back that were made last, and only those', () => {
-      const tlb = emptyTlb()
+    test('an address space of many entries gets those back that were made last, and only those', ({ tlb }) => {
       const pages = 10_000
       for (let i = 0; i < pages; i++) tlb.fill(TLB_USER, TLB_READ, i * 0x1000, 0, 0x5000, ofPage(false, 0x1000))
       tlb.exchange(0, 1)
@@ -220,8 +211,7 @@ describe('the TLB', () => {
       expect(pages - first).toBeGreaterThan(pages / 2)
     })
 
-    test('one that is dropped while it is away does not come back', () => {
-      const tlb = emptyTlb()
+    test('one that is dropped while it is away does not come back', ({ tlb }) => {
       for (const drop of [() => tlb.dropParked(3), () => tlb.dropAllParked(), () => tlb.flush(true)]) {
         tlb.exchange(0, 3)
         tlb.fill(TLB_USER, TLB_READ, 0x1000, 7, 0x5000, ofPage(false, 0x1000))
@@ -233,8 +223,7 @@ describe('the TLB', () => {
       }
     })
 
-    test('fragments of large pages come back as such', () => {
-      const tlb = emptyTlb()
+    test('fragments of large pages come back as such', ({ tlb }) => {
       tlb.fill(TLB_USER, TLB_READ, 0x4000_3000, 0, 0x9000, ofPage(false, 0x20_0000))
       tlb.exchange(0, 1)
       tlb.exchange(1, 0)
@@ -243,8 +232,7 @@ describe('the TLB', () => {
       expect(lookUp(tlb, TLB_USER, TLB_READ, 0x4000_3000, 0)).toBe(-1)
     })
 
-    test('frames that hold code now, and moved code pages, are noticed while away', () => {
-      const tlb = emptyTlb()
+    test('frames that hold code now, and moved code pages, are noticed while away', ({ tlb }) => {
       for (const table of TABLES) tlb.fill(TLB_USER, table, 0x7000, 0, 0x9000, ofPage(false, 0x1000))
       tlb.exchange(0, 1)
       tlb.dropWritable(0x9000)
@@ -253,8 +241,7 @@ describe('the TLB', () => {
       expect(TABLES.map((table) => lookUp(tlb, TLB_USER, table, 0x7000, 0))).toEqual([0x9000, -1, -1])
     })
 
-    test('more of them than are kept lose the one that was away longest', () => {
-      const tlb = emptyTlb()
+    test('more of them than are kept lose the one that was away longest', ({ tlb }) => {
       for (let pcid = 0; pcid < 12; pcid++) {
         tlb.fill(TLB_USER, TLB_READ, 0x1000, 0, 0x1000 * (pcid + 1), ofPage(false, 0x1000))
         tlb.exchange(pcid, pcid + 1)
@@ -299,8 +286,7 @@ describe('the TLB', () => {
     }
   })
 
-  test('a frame that holds code now leaves the write tables of all modes, and stays readable', () => {
-    const tlb = emptyTlb()
+  test('a frame that holds code now leaves the write tables of all modes, and stays readable', ({ tlb }) => {
     for (const set of SETS)
       for (const table of TABLES) tlb.fill(set, table, 0x7000 + 0x1000 * set, 0, 0x9000, ofPage(false, 0x1000))
     tlb.fill(TLB_USER, TLB_WRITE, 0xf000, 0, 0xb000, ofPage(false, 0x1000))
@@ -313,8 +299,9 @@ describe('the TLB', () => {
     expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0xf000, 0)).toBe(0xb000)
   })
 
-  test('frames whose writes are to be noticed leave the write tables together, and come back when they are filled', () => {
-    const tlb = emptyTlb()
+  test('frames whose writes are to be noticed leave the write tables together, and come back when they are filled', ({
+    tlb,
+  }) => {
     const write = (page: number): number => lookUp(tlb, TLB_USER, TLB_WRITE, page * 0x1000, 0)
     const fill = (page: number, table = TLB_WRITE): void =>
       tlb.fill(TLB_USER, table, page * 0x1000, 0, (page + 0x100) * 0x1000, ofPage((page & 1) !== 0, 0x1000))
@@ -335,8 +322,7 @@ describe('the TLB', () => {
     expect([1, 2, 3, 4].map(write)).toEqual([0x10_1000, -1, -1, 0x10_4000])
   })
 
-  test('a page whose writes are seen is found for stores, unless the host is to be asked', () => {
-    const tlb = emptyTlb()
+  test('a page whose writes are seen is found for stores, unless the host is to be asked', ({ tlb }) => {
     const seen = (lo: number, hi = -1): number => tlb.findSeen(tlb.setAddress(TLB_USER), lo | 0, hi)
     memory.codeBits[0x9] = 1
     tlb.fill(TLB_USER, TLB_WRITE, 0xffff_9000, 0xffff_ffff, 0x9000, ofPage(false, 0x1000))
@@ -350,8 +336,7 @@ describe('the TLB', () => {
     memory.codeBits[0x9] = 0
   })
 
-  test('moved code pages leave the execute tables only', () => {
-    const tlb = emptyTlb()
+  test('moved code pages leave the execute tables only', ({ tlb }) => {
     for (const table of TABLES) tlb.fill(TLB_USER, table, 0x7000, 0, 0x9000, ofPage(true, 0x1000))
     tlb.flushExecute()
     expect(TABLES.map((table) => lookUp(tlb, TLB_USER, table, 0x7000, 0))).toEqual([0x9000, 0x9000, -1])
@@ -468,8 +453,7 @@ describe('the TLB', () => {
     )
   })
 
-  test('a frame that moves takes its read entries along, those of other address spaces too', () => {
-    const tlb = emptyTlb()
+  test('a frame that moves takes its read entries along, those of other address spaces too', ({ tlb }) => {
     for (const lo of [0x1000, 0x2000]) tlb.fill(TLB_USER, TLB_READ, lo, 0, 0x9000, ofPage(lo === 0x2000, 0x1000))
     tlb.exchange(0, 1)
     tlb.moveFrame(0x9000, 0xa000, false)
@@ -477,8 +461,7 @@ describe('the TLB', () => {
     expect([0x1000, 0x2000].map((lo) => lookUp(tlb, TLB_USER, TLB_READ, lo, 0))).toEqual([0xa000, 0xa000])
   })
 
-  test('keys that lose rights take the data of their pages along, not the code', () => {
-    const tlb = emptyTlb()
+  test('keys that lose rights take the data of their pages along, not the code', ({ tlb }) => {
     for (const table of TABLES) {
       for (const key of [0, 5, 16, 21])
         tlb.fill(TLB_USER, table, 0x1000 * (key + 1), 0, 0x1000 * (key + 1), ofPage(key === 21, 0x1000, key))
@@ -497,8 +480,7 @@ describe('the TLB', () => {
     expect([kept(5)[0], kept(0)[0]]).toEqual([false, true])
   })
 
-  test('more fills than the journal holds are flushed all the same', () => {
-    const tlb = emptyTlb()
+  test('more fills than the journal holds are flushed all the same', ({ tlb }) => {
     for (let i = 0; i < 10_000; i++)
       tlb.fill(TLB_USER, TLB_READ, (i % 1024) << 12, i >>> 10, 0x1000 * (i + 1), ofPage(false, 0x1000))
     expect(lookUp(tlb, TLB_USER, TLB_READ, (9999 % 1024) << 12, 9999 >>> 10)).toBe(0x1000 * 10_000)

@@ -1,6 +1,6 @@
 import { MachineMemory } from '@retrap/memory'
 import { ArmP2mType, P2m } from '@retrap/p2m'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test as base } from 'vitest'
 import { GuestFrame, guestMapOf, MapCache, type FrameReferences, type GuestMap } from '../src/index.ts'
 import { codeOf, createGuest, type Guest } from './support/guest.ts'
 
@@ -9,6 +9,7 @@ let guest: Guest
 beforeEach(() => {
   guest = createGuest()
 })
+const test = base.extend('cache', () => guest.cache())
 
 const touch = (cache: MapCache, gpa: number): void => cache.map(gpa, 1).release()
 
@@ -41,8 +42,7 @@ describe('buckets', () => {
     expect([notice.done, guest.counts.count(mfn)]).toEqual([true, 0])
   })
 
-  test('one that is held while its pages are found anew is counted twice, and let go twice', () => {
-    const cache = guest.cache()
+  test('one that is held while its pages are found anew is counted twice, and let go twice', ({ cache }) => {
     guest.ram(0x10)
     const mapping = cache.map(0x1_0000, 8)
     cache.invalidate()
@@ -68,8 +68,7 @@ describe('buckets', () => {
     expect([questions, cache.statistics.validPages, cache.statistics.shortcutHits]).toEqual([1, 256, 256])
   })
 
-  test('a run found lately is asked for again once one of its pages has gone, and no other one', () => {
-    const cache = guest.cache()
+  test('a run found lately is asked for again once one of its pages has gone, and no other one', ({ cache }) => {
     guest.ram(0x10, 8)
     guest.ram(0x110, 8)
     cache.map(0x1_0000, 0x8000).release()
@@ -85,8 +84,7 @@ describe('buckets', () => {
     expect(cache.statistics.misses).toBe(misses)
   })
 
-  test('RAM at wide regular distances is found at once too', () => {
-    const cache = guest.cache()
+  test('RAM at wide regular distances is found at once too', ({ cache }) => {
     for (const distance of [0x100, 0x1000, 0x1_0000, 0x10_0000]) {
       const gfns = Array.from({ length: 16 }, (_, i) => distance * (i + 1))
       for (const gfn of gfns) if (guest.mfn(gfn) < 0) guest.ram(gfn)
@@ -110,8 +108,7 @@ describe('buckets', () => {
     expect(codeOf(() => guest.cache({ bucketBytes, budgetBytes: bucketBytes - 1 }))).toBe('ERR_OPTION')
   })
 
-  test('frames far apart and above 8 TiB have buckets of their own', () => {
-    const cache = guest.cache()
+  test('frames far apart and above 8 TiB have buckets of their own', ({ cache }) => {
     const gfns = [0x100, 0x1_0000_0100, 2 ** 35 + 5, 2 ** 36 - 1]
     for (const gfn of gfns) guest.ram(gfn)
     for (const gfn of gfns) cache.write(gfn * 4096 + 8, Uint8Array.of(gfn % 251))

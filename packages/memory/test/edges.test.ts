@@ -1,10 +1,11 @@
 /** The ends of memory and of frames, and where the bookkeeping lies. */
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test as base } from 'vitest'
 import * as M from '../src/index.ts'
 
 const MIB = 1 << 20
 const BYTES = 4 * MIB
 const create = (): M.MachineMemory => M.MachineMemory.create({ bytes: BYTES })
+const test = base.extend('memory', create)
 
 const into = new Uint32Array(2)
 const READS: Readonly<Record<string, readonly [number, (memory: M.MachineMemory, ma: number) => unknown]>> = {
@@ -42,8 +43,7 @@ test.each(Object.entries({ ...READS, ...WRITES }))(
 const NOTED = Object.entries(WRITES).filter(([name]) => !/Entry|Exchange/.test(name))
 
 describe.each(NOTED)('%s notes the write', (_, [bytes, access]) => {
-  test('in the frame of each of its bytes, and in no other', () => {
-    const memory = create()
+  test('in the frame of each of its bytes, and in no other', ({ memory }) => {
     const heard: number[][] = []
     memory.onCodeWrite((...range) => heard.push(range))
     memory.codeBits.fill(1, 0x200, 0x202)
@@ -57,8 +57,9 @@ describe.each(NOTED)('%s notes the write', (_, [bytes, access]) => {
 })
 
 describe('the bookkeeping', () => {
-  test('has generations, code bits and the map of frames one behind another, in frames that are in use', () => {
-    const memory = create()
+  test('has generations, code bits and the map of frames one behind another, in frames that are in use', ({
+    memory,
+  }) => {
     const frames = BYTES / 4096
     expect([memory.generationMa, memory.codeBitsMa - memory.generationMa]).toEqual([
       M.FIXED_MA + M.FIXED_BYTES,
@@ -95,8 +96,7 @@ describe('the bookkeeping', () => {
     expect([frames.allocate(9), frames.freeFrames]).toEqual([mfn, frames.totalFrames - 512])
   })
 
-  test('a region fits between frames that are in use', () => {
-    const memory = create()
+  test('a region fits between frames that are in use', ({ memory }) => {
     const { frames } = memory
     const taken = Array.from({ length: frames.totalFrames }, () => frames.allocate(0))
     for (let i = 100; i < 116; i++) frames.free(taken[i]!, 0)
@@ -120,8 +120,7 @@ describe('the bookkeeping', () => {
 })
 
 describe('small regions', () => {
-  test('share 64 KiB, with no more between them than their alignment needs', () => {
-    const memory = create()
+  test('share 64 KiB, with no more between them than their alignment needs', ({ memory }) => {
     const free = memory.frames.freeFrames
     const first = memory.allocate(100, 8, 'first')
     expect(memory.allocate(100, 8, 'second') - first).toBe(104)
@@ -159,8 +158,7 @@ describe('regions at the same addresses in machines of every size', () => {
     }
   })
 
-  test('lie elsewhere where they do not fit', () => {
-    const memory = create()
+  test('lie elsewhere where they do not fit', ({ memory }) => {
     expect(memory.allocateFixed(M.FIXED_BYTES + 1, 8, 'too large')).toBeGreaterThan(M.FIXED_MA + M.FIXED_BYTES)
     expect(memory.allocateFixed(8, 8192, 'aligned') % 8192).toBe(0)
     expect(memory.allocateFixed(M.FIXED_BYTES, 8, 'all')).toBe(M.FIXED_MA)
@@ -169,8 +167,7 @@ describe('regions at the same addresses in machines of every size', () => {
   })
 })
 
-test('what is left is told, and whether it is in pieces', () => {
-  const memory = create()
+test('what is left is told, and whether it is in pieces', ({ memory }) => {
   const { frames } = memory
   const message = (bytes: number): string => {
     try {

@@ -1,10 +1,11 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test as base } from 'vitest'
 import { FIXED_BYTES, FIXED_MA, MachineMemory, type MemoryError } from '../src/index.ts'
 
 const MIB = 1 << 20
+const test = base.extend('memory', () => MachineMemory.create({ bytes: 4 * MIB }))
 
 describe('the frame allocator', () => {
   test('small frames come from the bottom, large runs from the top', () => {
@@ -22,8 +23,7 @@ describe('the frame allocator', () => {
     expect(memory.frames.allocate(9)).toBe(0x8_fe00)
   })
 
-  test('a freed frame is scrubbed, gets a new generation and is handed out again', () => {
-    const memory = MachineMemory.create({ bytes: 4 * MIB })
+  test('a freed frame is scrubbed, gets a new generation and is handed out again', ({ memory }) => {
     const mfn = memory.frames.allocate(0)
     memory.frames.allocate(0)
     memory.fill(mfn * 4096, 4096, 0xaa)
@@ -36,8 +36,7 @@ describe('the frame allocator', () => {
     expect(memory.frames.allocate(0)).toBe(mfn)
   })
 
-  test('a code-write listener may allocate while a frame is being freed', () => {
-    const memory = MachineMemory.create({ bytes: 4 * MIB })
+  test('a code-write listener may allocate while a frame is being freed', ({ memory }) => {
     const mfn = memory.frames.allocate(0)
     memory.codeBits[mfn] = 1
     let taken = -1
@@ -46,8 +45,7 @@ describe('the frame allocator', () => {
     expect(taken).toBeGreaterThan(mfn)
   })
 
-  test('all of it can be taken, and then a message says what was asked and what is left', () => {
-    const memory = MachineMemory.create({ bytes: 4 * MIB })
+  test('all of it can be taken, and then a message says what was asked and what is left', ({ memory }) => {
     const total = memory.frames.totalFrames
     for (let i = 0; i < total; i++) memory.frames.allocate(0)
     expect(memory.frames.freeFrames).toBe(0)

@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test as base } from 'vitest'
 import { MachineMemory, machineBytesFor, MAX_GUEST_RAM_BYTES, MemoryError } from '../src/index.ts'
 
 const MIB = 1 << 20
+const test = base.extend('memory', () => MachineMemory.create({ bytes: 4 * MIB }))
 
 function codeOf(action: () => unknown): string {
   try {
@@ -17,9 +18,9 @@ function codeOf(action: () => unknown): string {
 
 describe.each([{ shared: false }, { shared: true }])('machine memory, shared: $shared', ({ shared }) => {
   const create = (bytes = 4 * MIB): MachineMemory => MachineMemory.create({ bytes, shared })
+  const test = base.extend('memory', () => create())
 
-  test('a new machine is all zero beyond its bookkeeping, and backed as asked', () => {
-    const memory = create()
+  test('a new machine is all zero beyond its bookkeeping, and backed as asked', ({ memory }) => {
     expect(memory.buffer instanceof ArrayBuffer).toBe(!shared)
     expect(memory.memory.buffer).toBe(memory.buffer)
     expect(memory.frameCount).toBe((4 * MIB) / 4096)
@@ -42,16 +43,14 @@ describe.each([{ shared: false }, { shared: true }])('machine memory, shared: $s
     },
   )
 
-  test('the views look at the same bytes, little-endian', () => {
-    const memory = create()
+  test('the views look at the same bytes, little-endian', ({ memory }) => {
     memory.u32[0x10_0000 / 4] = 0x1234_5678
     expect([memory.u8[0x10_0000], memory.u16[0x10_0002 / 2]]).toEqual([0x78, 0x1234])
     expect(memory.i32[0x10_0000 / 4]).toBe(0x1234_5678)
     expect(memory.u64[0x10_0000 / 8]).toBe(0x1234_5678n)
   })
 
-  test('no bytes can be read and written anywhere within it, its end included', () => {
-    const memory = create()
+  test('no bytes can be read and written anywhere within it, its end included', ({ memory }) => {
     for (const ma of [0, 1, 4 * MIB]) {
       expect(memory.read(ma, 0)).toHaveLength(0)
       memory.write(ma, new Uint8Array(0))
@@ -60,8 +59,7 @@ describe.each([{ shared: false }, { shared: true }])('machine memory, shared: $s
     expect(() => memory.read(4 * MIB, 1)).toThrow(/is outside machine memory/)
   })
 
-  test('a second view attached to the memory shares data, generations and the allocator', () => {
-    const memory = create()
+  test('a second view attached to the memory shares data, generations and the allocator', ({ memory }) => {
     const mfn = memory.frames.allocate(0)
     const other = MachineMemory.attach(memory.memory)
     other.write(mfn * 4096, Uint8Array.of(7))
@@ -72,8 +70,7 @@ describe.each([{ shared: false }, { shared: true }])('machine memory, shared: $s
     expect(memory.frames.freeFrames).toBe(other.frames.freeFrames)
   })
 
-  test('accessors work at any alignment, across a frame boundary, and note the write in both frames', () => {
-    const memory = create()
+  test('accessors work at any alignment, across a frame boundary, and note the write in both frames', ({ memory }) => {
     const ma = 0x20_0ffd
     memory.writeU64(ma, 0x8899_aabb, 0xccdd_eeff)
     const into = new Uint32Array(2)
@@ -93,8 +90,7 @@ describe.each([{ shared: false }, { shared: true }])('machine memory, shared: $s
     expect([...memory.read(ma, 4)]).toEqual([0xee, 0xee, 0xee, 0])
   })
 
-  test('a table entry is exchanged in one piece, and only if all 64 bits still hold what was read', () => {
-    const memory = create()
+  test('a table entry is exchanged in one piece, and only if all 64 bits still hold what was read', ({ memory }) => {
     const ma = 0x20_0008
     memory.publishEntry(ma, 0x8000_0001, 0xffff_fffe)
     const into = new Uint32Array(2)
@@ -146,8 +142,7 @@ test('an entry that another thread changes and changes back is never read half a
 })
 
 describe('writes by others than the CPU', () => {
-  test('each touched frame gets a new generation, and no other, and listeners hear of its bytes', () => {
-    const memory = MachineMemory.create({ bytes: 4 * MIB })
+  test('each touched frame gets a new generation, and no other, and listeners hear of its bytes', ({ memory }) => {
     const heard: number[][] = []
     memory.onCodeWrite((...range) => heard.push(range))
     memory.codeBits.fill(1, 0x200, 0x203)
@@ -158,8 +153,7 @@ describe('writes by others than the CPU', () => {
     expect(memory.generation[0x200]).toBe(1)
   })
 
-  test('listeners hear of frames with a code bit until they are taken off', () => {
-    const memory = MachineMemory.create({ bytes: 4 * MIB })
+  test('listeners hear of frames with a code bit until they are taken off', ({ memory }) => {
     const heard: number[] = []
     const stop = memory.onCodeWrite((frame) => {
       heard.push(frame)
@@ -175,8 +169,7 @@ describe('writes by others than the CPU', () => {
     expect(heard).toEqual([0x201])
   })
 
-  test('generated code finds generations and code bits at their machine addresses', () => {
-    const memory = MachineMemory.create({ bytes: 4 * MIB })
+  test('generated code finds generations and code bits at their machine addresses', ({ memory }) => {
     memory.noteWrite(0x20_0000, 1)
     memory.codeBits[0x200] = 3
     expect(memory.readU32(memory.generationMa + 0x200 * 4)).toBe(1)
@@ -213,8 +206,7 @@ describe('regions', () => {
     expect(codeOf(() => action(MachineMemory.create({ bytes: 4 * MIB })))).toBe(code)
   })
 
-  test('exhaustion is told with figures, and leaves what there was', () => {
-    const memory = MachineMemory.create({ bytes: 4 * MIB })
+  test('exhaustion is told with figures, and leaves what there was', ({ memory }) => {
     const free = memory.frames.freeFrames
     try {
       memory.allocate(5 * MIB, 8, 'a frame buffer')

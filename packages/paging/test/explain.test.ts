@@ -1,6 +1,8 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test as base } from 'vitest'
 import * as paging from '../src/index.ts'
 import { buildPath, contextOf, CR4, entryGpa, LMA, Memory, NXE, registersFor } from './support/guest.ts'
+
+const test = base.extend('memory', () => new Memory())
 
 const shown = (steps: ReturnType<typeof paging.explain>['steps']): string[] =>
   steps.map(({ name, index, gpa, value, leads, bits }) =>
@@ -8,8 +10,7 @@ const shown = (steps: ReturnType<typeof paging.explain>['steps']): string[] =>
   )
 
 describe('explain', () => {
-  test('shows each entry of a four-level walk', () => {
-    const memory = new Memory()
+  test('shows each entry of a four-level walk', ({ memory }) => {
     buildPath(memory, 4, 0xffff_8000_0020_1000n, 0x7000n | (1n << 63n) | (5n << 59n) | 0x1d8n)
     const context = contextOf({ ...registersFor(4), cr4: CR4.PAE | CR4.PGE, efer: LMA | NXE })
     const { steps, outcome } = paging.explain(context, memory, 0xffff_8000_0020_1000n)
@@ -23,8 +24,7 @@ describe('explain', () => {
     expect(memory.exchanges).toBe(0)
   })
 
-  test('shows where it ends: not present, a reserved bit, no memory, a large page', () => {
-    const memory = new Memory()
+  test('shows where it ends: not present, a reserved bit, no memory, a large page', ({ memory }) => {
     buildPath(memory, 4, 0n, 0x7000n)
     const context = contextOf(registersFor(4))
     const last = (): string | undefined => shown(paging.explain(context, memory, 0n).steps).at(-1)
@@ -38,8 +38,7 @@ describe('explain', () => {
     expect(last()).toBe('PML4E 0 4000 - no memory')
   })
 
-  test("shows PAE's registers and two-level tables", () => {
-    const memory = new Memory()
+  test("shows PAE's registers and two-level tables", ({ memory }) => {
     buildPath(memory, 3, 0xc060_1000n, 0x7000n)
     const pae = contextOf(registersFor(3))
     pae.loadPdptes(memory)
@@ -118,8 +117,7 @@ describe('beside a paging-structure cache', () => {
   })
 })
 
-test('an entry of 32 bits is explained without what lies behind it', () => {
-  const memory = new Memory()
+test('an entry of 32 bits is explained without what lies behind it', ({ memory }) => {
   const context = contextOf(registersFor(2))
   memory.store(entryGpa(2, 2, 0n), 0xdead_beef_0000_1027n)
   expect(paging.explain(context, memory, 0n).steps[0]!.value).toBe(0x1027n)

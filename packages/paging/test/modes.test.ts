@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test as base } from 'vitest'
 import {
   ACCESS_FETCH,
   ACCESS_READ,
@@ -16,6 +16,8 @@ import {
   WalkResult,
 } from '../src/index.ts'
 import { buildPath, contextOf, CR4, entryGpa, INTEL, LMA, Memory, registersFor } from './support/guest.ts'
+
+const test = base.extend('memory', () => new Memory())
 
 const LINEAR: Record<number, bigint> = {
   2: 0xc12f_4abcn,
@@ -83,15 +85,13 @@ describe('what a translation says for a TLB', () => {
     (memory: Memory): void =>
       memory.store(entryGpa(4, level, linear), (memory.at(entryGpa(4, level, linear)) | bits) & ~clear)
 
-  test('the key and the words of the leaf come with it', () => {
-    const memory = new Memory()
+  test('the key and the words of the leaf come with it', ({ memory }) => {
     buildPath(memory, 4, linear, 0x7000n | (0xbn << 59n) | 0x98n)
     const result = walked(contextOf(registersFor(4)), memory, linear)
     expect([result.pkey, result.leafLo, result.leafHi]).toEqual([11, 0x70bf, 0xb << 27])
   })
 
-  test('a fault of rights still says what the mapping allows', () => {
-    const memory = new Memory()
+  test('a fault of rights still says what the mapping allows', ({ memory }) => {
     buildPath(memory, 4, linear, 0x7000n)
     set(1, 0x40n, 4n)(memory)
     const result = walked(contextOf(registersFor(4)), memory, linear, ACCESS_USER | ACCESS_FETCH)
@@ -123,8 +123,7 @@ describe('a context', () => {
     expect(() => new PagingContext({ ...INTEL, maxPhysicalBits })).toThrow(/32 to 52/)
   })
 
-  test('a reader that never lets an entry be changed is reported, not waited for', () => {
-    const memory = new Memory()
+  test('a reader that never lets an entry be changed is reported, not waited for', ({ memory }) => {
     buildPath(memory, 4, 0n, 0x7000n)
     memory.store(entryGpa(4, 1, 0n), 0x7007n)
     memory.compareExchange64 = () => false

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test as base } from 'vitest'
 import {
   AccessKind,
   AccessLog,
@@ -18,6 +18,8 @@ function started(): AccessLog {
   return log
 }
 
+const test = base.extend('log', started)
+
 function codeOf(action: () => unknown): string {
   try {
     action()
@@ -29,8 +31,7 @@ function codeOf(action: () => unknown): string {
 }
 
 describe('ordered accesses', () => {
-  test('a read returns in every pass what the first one put there', () => {
-    const log = started()
+  test('a read returns in every pass what the first one put there', ({ log }) => {
     const first = log.access(AccessKind.READ, 0x1000, 1, 8, accessTag(1))
     expect(log.state(first)).toBe(STATUS_RESTART)
     log.setData(first, 0x1234_5678, 0x9abc_def0)
@@ -52,8 +53,7 @@ describe('ordered accesses', () => {
     expect([log.active, log.count, log.pass]).toEqual([false, 0, 0])
   })
 
-  test('data are unsigned, and bytes beyond the size of an access are zero', () => {
-    const log = started()
+  test('data are unsigned, and bytes beyond the size of an access are zero', ({ log }) => {
     for (const [size, lo, hi] of [
       [8, 0xffff_fffe, 0x8765_4321],
       [4, 0xffff_fffe, 0],
@@ -67,8 +67,7 @@ describe('ordered accesses', () => {
     }
   })
 
-  test('two reads of one address stay two reads, each with its own data (CMPS of one address)', () => {
-    const log = started()
+  test('two reads of one address stay two reads, each with its own data (CMPS of one address)', ({ log }) => {
     for (const value of [1, 2]) {
       const index = log.access(AccessKind.READ, 0x1000, 0, 1, accessTag(value))
       log.setData(index, value, 0)
@@ -122,8 +121,7 @@ describe('ordered accesses', () => {
     },
   )
 
-  test('instruction bytes are pinned', () => {
-    const log = started()
+  test('instruction bytes are pinned', ({ log }) => {
     const fetch = log.access(AccessKind.FETCH, 0x8100_0ff8, 0xffff_ffff, 8, 0)
     log.setBytes(fetch, Uint8Array.of(0, 0, 0x48, 0x8b, 0x07, 1, 2, 3, 4, 5), 2)
     log.complete(fetch)
@@ -133,8 +131,7 @@ describe('ordered accesses', () => {
     expect([...bytes]).toEqual([0, 0x48, 0x8b, 0x07, 1, 2, 3, 4, 5])
   })
 
-  test('an access waits for its device over passes, and keeps the route it was recorded with', () => {
-    const log = started()
+  test('an access waits for its device over passes, and keeps the route it was recorded with', ({ log }) => {
     const read = log.access(AccessKind.MMIO_READ, 0xfed0_0000, 0xffff_8000, 4, 0)
     expect([log.addressLo(read), log.addressHi(read)]).toEqual([0xfed0_0000, 0xffff_8000])
     log.wait(read)
@@ -150,8 +147,7 @@ describe('ordered accesses', () => {
     expect([log.dataLo(read), log.dataHi(read)]).toEqual([77, 0])
   })
 
-  test('a device write keeps the data it was made with; a held RAM write takes that of the last pass', () => {
-    const log = started()
+  test('a device write keeps the data it was made with; a held RAM write takes that of the last pass', ({ log }) => {
     const device = log.access(AccessKind.MMIO_WRITE, 0xfed0_0000, 0, 4, 0)
     log.setData(device, 1, 0)
     log.wait(device)
@@ -164,8 +160,7 @@ describe('ordered accesses', () => {
     expect([log.dataLo(device), log.dataLo(ram)]).toEqual([1, 2])
   })
 
-  test('data is cut to the size of its access', () => {
-    const log = started()
+  test('data is cut to the size of its access', ({ log }) => {
     const index = log.access(AccessKind.PORT_READ, 0x60, 0, 1, 0)
     log.setData(index, 0xffff_ff21, 0xffff_ffff)
     expect([log.dataLo(index), log.dataHi(index)]).toEqual([0x21, 0])
@@ -215,8 +210,7 @@ describe('a replay that leaves its path', () => {
     }
   })
 
-  test('a pass that ends before it repeated everything stops it', () => {
-    const log = started()
+  test('a pass that ends before it repeated everything stops it', ({ log }) => {
     log.access(AccessKind.PORT_WRITE, 0x80, 0, 1, 0)
     log.restart()
     expect(codeOf(() => log.end())).toBe('ERR_MISMATCH')
@@ -224,8 +218,7 @@ describe('a replay that leaves its path', () => {
 })
 
 describe("an instruction's own writes", () => {
-  test('a read sees the bytes of earlier held writes, and only those', () => {
-    const log = started()
+  test('a read sees the bytes of earlier held writes, and only those', ({ log }) => {
     const early = new Uint8Array(4)
     expect(log.overlayOwnWrites(0x1000, 0, 4, early)).toBe(false)
     for (const [gpa, size, value] of [
@@ -243,8 +236,7 @@ describe("an instruction's own writes", () => {
     expect(log.overlayOwnWrites(0x1000, 1, 8, bytes, 1)).toBe(false)
   })
 
-  test('a later pass sees only what it has itself made again so far (ENTER reading a frame it pushed)', () => {
-    const log = started()
+  test('a later pass sees only what it has itself made again so far (ENTER reading a frame it pushed)', ({ log }) => {
     const push = log.access(AccessKind.WRITE, 0x1000, 0, 8, 0)
     log.setData(push, 5, 0)
     log.complete(push)
@@ -256,8 +248,7 @@ describe("an instruction's own writes", () => {
     expect(bytes[0]).toBe(6)
   })
 
-  test('held writes come out in order when the instruction retires; device writes are not among them', () => {
-    const log = started()
+  test('held writes come out in order when the instruction retires; device writes are not among them', ({ log }) => {
     for (const [kind, address] of [
       [AccessKind.WRITE, 0x1000],
       [AccessKind.MMIO_WRITE, 0xfee0_0000],
@@ -276,8 +267,7 @@ describe("an instruction's own writes", () => {
 })
 
 describe('the end of an instruction', () => {
-  test('cancelling tells whether a device still owes an answer', () => {
-    const log = started()
+  test('cancelling tells whether a device still owes an answer', ({ log }) => {
     expect(log.cancel()).toBe(false)
     log.begin()
     log.wait(log.access(AccessKind.PORT_READ, 0x60, 0, 1, 0))
@@ -285,8 +275,7 @@ describe('the end of an instruction', () => {
     expect([log.active, log.count, log.pending]).toEqual([false, 0, -1])
   })
 
-  test('the next instruction starts with an empty log', () => {
-    const log = started()
+  test('the next instruction starts with an empty log', ({ log }) => {
     log.setData(log.access(AccessKind.READ, 0x1000, 0, 8, 0), 1, 1)
     log.begin()
     const index = log.access(AccessKind.WRITE, 0x2000, 0, 4, 0)
@@ -374,8 +363,7 @@ describe('the room that the derivation asks for', () => {
     expect(log.count).toBeLessThanOrEqual(574 + 20)
   })
 
-  test('XSAVE in wide RAM accesses fits', () => {
-    const log = started()
+  test('XSAVE in wide RAM accesses fits', ({ log }) => {
     for (let i = 0; i < 2696; i += 64) log.access(AccessKind.WRITE, i, 0, Math.min(64, 2696 - i), 0)
     expect(log.count).toBe(43)
   })

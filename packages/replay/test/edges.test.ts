@@ -1,5 +1,5 @@
 /** Addresses above 4 GiB and the ends of ranges. */
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test as base } from 'vitest'
 import * as replay from '../src/index.ts'
 
 function started(buffer: ArrayBuffer = new ArrayBuffer(replay.LOG_BYTES)): replay.AccessLog {
@@ -8,9 +8,10 @@ function started(buffer: ArrayBuffer = new ArrayBuffer(replay.LOG_BYTES)): repla
   return log
 }
 
+const test = base.extend('log', () => started())
+
 describe('addresses above 4 GiB', () => {
-  test('are shown in full, those of a kernel too', () => {
-    const log = started()
+  test('are shown in full, those of a kernel too', ({ log }) => {
     log.access(replay.AccessKind.READ, 0x8000_1000, 0xffff_8000, 4, 0x1f)
     expect(log.dump()).toMatchObject([{ address: '0xffff800080001000', tag: 0x1f }])
     log.restart()
@@ -50,8 +51,7 @@ describe('addresses above 4 GiB', () => {
     }
   })
 
-  test('a read sees an own write that crosses 4 GiB, and no byte beside it', () => {
-    const log = started()
+  test('a read sees an own write that crosses 4 GiB, and no byte beside it', ({ log }) => {
     const write = log.access(replay.AccessKind.WRITE, 0xffff_fffe, 0, 4, 0)
     log.setBytes(write, Uint8Array.of(1, 2, 3, 4))
     log.complete(write)
@@ -111,8 +111,7 @@ test('the first kind and the first state are saved and restored: a fetch that is
   expect(second.save()).toEqual(saved)
 })
 
-test('the data of an access of 4 bytes are one word', () => {
-  const log = started()
+test('the data of an access of 4 bytes are one word', ({ log }) => {
   for (const size of [8, 4, 5]) log.setData(log.access(replay.AccessKind.READ, 0, 0, size, 0), 0x8000_0001, 0x8000_00ff)
   expect([0, 1, 2].map((index) => [log.dataLo(index), log.dataHi(index)])).toEqual([
     [0x8000_0001, 0x8000_00ff],

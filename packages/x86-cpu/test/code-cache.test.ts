@@ -1,7 +1,8 @@
 import * as x86 from '@retrap/x86-assembler'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import { BareCpu, PAGE_TABLE } from './support/bare-cpu.ts'
+import { test } from './support/with-bare-cpu.ts'
 
 const HANDLER = 0x4000
 
@@ -91,8 +92,7 @@ describe('code that is written while it runs (SDM vol. 3A, "Handling Self- and C
     expect(pc.register('rcx')).toBe(1n)
   })
 
-  test('a device or a loader that writes the page is seen at the next branch', () => {
-    const pc = new BareCpu()
+  test('a device or a loader that writes the page is seen at the next branch', ({ pc }) => {
     const at = pc.program((asm) => {
       const loop = asm.here()
       asm.bind(asm.label('patch')).mov(x86.al, 1).out(0x80, x86.al).cmp(x86.al, 1).je(loop).hlt()
@@ -111,8 +111,7 @@ describe('code that is written while it runs (SDM vol. 3A, "Handling Self- and C
     expect(pc.register('rax')).toBe(2000n)
   })
 
-  test('one that crosses into a page whose own walk changes the first: alone, as it is single-stepped', () => {
-    const pc = new BareCpu()
+  test('one that crosses into a page whose own walk changes the first: alone, as it is single-stepped', ({ pc }) => {
     const CROSSING = PAGE_TABLE + 0xffe
     const ALIAS = 0x5_0000
     pc.vector(1, HANDLER)
@@ -263,8 +262,7 @@ describe('an instruction that lies in two pages', () => {
 })
 
 describe('mappings', () => {
-  test('one frame under two linear addresses: a write through one kills the code of the other', () => {
-    const pc = new BareCpu()
+  test('one frame under two linear addresses: a write through one kills the code of the other', ({ pc }) => {
     pc.program((asm) => asm.mov(x86.al, 1).ret(), 0x5000)
     pc.write64(PAGE_TABLE + 8 * 6, 0x5007n)
     pc.program((asm) => asm.call(0x5000).mov(x86.ebx, x86.eax).mov(x86.byte(0x6001), 2).call(0x5000).hlt())
@@ -272,8 +270,7 @@ describe('mappings', () => {
     expect([pc.register('rbx'), pc.register('rax')]).toEqual([1n, 2n])
   })
 
-  test('a new CR3 brings other code to the same address', () => {
-    const pc = new BareCpu()
+  test('a new CR3 brings other code to the same address', ({ pc }) => {
     pc.program((asm) => asm.mov(x86.al, 1).ret(), 0x5000)
     pc.program((asm) => asm.mov(x86.al, 2).ret(), 0x2_5000)
     // A second tree that differs in one page.
@@ -289,8 +286,7 @@ describe('mappings', () => {
     expect([pc.register('rbx'), pc.register('rax')]).toEqual([1n, 2n])
   })
 
-  test('no-execute pages fault as fetches', () => {
-    const pc = new BareCpu()
+  test('no-execute pages fault as fetches', ({ pc }) => {
     pc.cpu.u32[0x2d0 >>> 2]! |= 0x800
     pc.host.controlChanged()
     pc.write64(PAGE_TABLE + 8 * 5, 0x8000_0000_0000_5007n)
@@ -302,8 +298,7 @@ describe('mappings', () => {
     expect(pc.cpu.read64(0x248)).toBe(0x5000n)
   })
 
-  test('code in ROM runs, and code in a device page is fetched byte by byte', () => {
-    const pc = new BareCpu()
+  test('code in ROM runs, and code in a device page is fetched byte by byte', ({ pc }) => {
     pc.program((asm) => asm.mov(x86.al, 1).ret(), 0x5000)
     pc.host.rom.add(5)
     const device = [0xb3, 0x2a, 0xc3]
@@ -403,8 +398,7 @@ describe('data on a page with code', () => {
     expect(beside(0x400, 1000).engine.codeCache.invalidations).toBe(2)
   })
 
-  test('what is no instruction depends on all the bytes that say so', () => {
-    const pc = new BareCpu()
+  test('what is no instruction depends on all the bytes that say so', ({ pc }) => {
     // C6 08 is no instruction, C6 00 one; the second byte is in another 64 bytes.
     pc.program((asm) => asm.db(0xc6, 0x08, 0x55).ret(), 0x203f)
     pc.program((asm) => asm.inc(x86.ebx).mov(x86.byte(0x2040), 0).iretq(), HANDLER)
@@ -414,8 +408,7 @@ describe('data on a page with code', () => {
     expect([pc.register('rbx'), pc.read8(0x5000)]).toEqual([1n, 0x55])
   })
 
-  test('an instruction in two pages dies with either', () => {
-    const pc = new BareCpu()
+  test('an instruction in two pages dies with either', ({ pc }) => {
     // mov eax, imm32, whose last two bytes are on the next page.
     pc.program((asm) => asm.db(0xb8, 1, 0, 0, 0, 0xc3), 0x2ffd)
     pc.program((asm) => {

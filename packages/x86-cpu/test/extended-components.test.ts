@@ -1,7 +1,7 @@
 /** The state of AVX-512, AMX and APX: XCR0, XSAVE and its relatives, CPUID, saved states. The offsets are those of the manuals. */
 import fc from 'fast-check'
 import { loadInstructions } from '@retrap/x86-cpu'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test as base } from 'vitest'
 import { restoreVcpu, saveVcpu, writeModelSpecificRegister } from '../src/inspect.ts'
 import * as S from '../src/state/state-layout.ts'
 import { extension } from '../src/extended/processor.ts'
@@ -55,6 +55,7 @@ function made(cpu: string, mode: 'long' | 'protected'): BareCpu {
   }
   return pc
 }
+const test = base.extend('pc', () => made(INTEL, 'long'))
 
 /** Executes one instruction. @returns the vector of its exception, or −1 */
 function execute(pc: BareCpu, code: readonly number[]): number {
@@ -73,8 +74,7 @@ const word = (pc: BareCpu, at: number): number => pc.cpu.u32[at >>> 2]!
 const XSETBV = [0x0f, 0x01, 0xd1]
 const XGETBV = [0x0f, 0x01, 0xd0]
 
-test('XSETBV takes 5 to 7 together and with AVX, and 17 and 18 together; gates follow', () => {
-  const pc = made(INTEL, 'long')
+test('XSETBV takes 5 to 7 together and with AVX, and 17 and 18 together; gates follow', ({ pc }) => {
   const bits = [0, 1, 2, 3, 5, 6, 7, 17, 18, 19]
   for (let drawn = 0; drawn < 1 << bits.length; drawn++) {
     const value = bits.reduce((all, bit, i) => ((drawn >>> i) & 1) * 2 ** bit + all, 0)
@@ -106,8 +106,7 @@ test('XSETBV takes 5 to 7 together and with AVX, and 17 and 18 together; gates f
   expect([S.S_EVEX_GATE, S.S_APX_GATE, S.S_TILE_GATE].map((at) => word(legacy, at))).toEqual([0, UD, UD])
 })
 
-test('INIT leaves the registers, reset clears them', () => {
-  const pc = made(INTEL, 'long')
+test('INIT leaves the registers, reset clears them', ({ pc }) => {
   const places = [...COMPONENTS.flatMap(([, , , , , words]) => words(true)), S.S_XFD, S.S_XFD_ERR].filter(
     (at) => at !== S.S_ZERO,
   )
@@ -213,8 +212,7 @@ describe('XSAVE and its relatives (SDM vol. 1, "Managing State Using the XSAVE F
     )
   })
 
-  test('XRSTOR raises #NM for a component that IA32_XFD disables, unless it only initialises it', () => {
-    const pc = made(INTEL, 'long')
+  test('XRSTOR raises #NM for a component that IA32_XFD disables, unless it only initialises it', ({ pc }) => {
     pc.setRegister('rbx', AREA)
     pc.setRegister('rax', -1)
     pc.cpu.u32[S.S_XFD >>> 2] = 1 << 18
@@ -224,8 +222,7 @@ describe('XSAVE and its relatives (SDM vol. 1, "Managing State Using the XSAVE F
     expect([execute(pc, XRSTOR), word(pc, S.S_XFD_ERR)]).toEqual([NM, 1 << 18])
   })
 
-  test('XRSTOR makes the initial configuration of tiles from one that LDTILECFG refuses', () => {
-    const pc = made(INTEL, 'long')
+  test('XRSTOR makes the initial configuration of tiles from one that LDTILECFG refuses', ({ pc }) => {
     pc.setRegister('rbx', AREA)
     pc.setRegister('rax', -1)
     for (const [isValid, change] of [
@@ -240,8 +237,7 @@ describe('XSAVE and its relatives (SDM vol. 1, "Managing State Using the XSAVE F
     }
   })
 
-  test('XGETBV tells what is in use', () => {
-    const pc = made(INTEL, 'long')
+  test('XGETBV tells what is in use', ({ pc }) => {
     pc.setRegister('rcx', 1)
     for (const [number, , , , , words] of COMPONENTS) {
       const last = words(true).findLast((at) => at !== S.S_ZERO)!
@@ -253,8 +249,7 @@ describe('XSAVE and its relatives (SDM vol. 1, "Managing State Using the XSAVE F
   })
 })
 
-test('CPUID has the components, palettes, AVX10 and APX', () => {
-  const pc = made(INTEL, 'long')
+test('CPUID has the components, palettes, AVX10 and APX', ({ pc }) => {
   const leaf = (cpu: string, number: number, subleaf: number, xcr0 = ALL): number[] => {
     const into = new Uint32Array(4)
     const processor = new Processor(cpuModel(cpu))

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test as base } from 'vitest'
 import { FLAG_IF, FLAG_RF, S_CR2, S_EFLAGS, S_XMM } from '../src/state/state-layout.ts'
 import { BareCpu, CODE, PAGE_TABLE, slowDevice } from './support/bare-cpu.ts'
 
@@ -80,9 +80,10 @@ class VectorCpu extends BareCpu {
   }
 }
 
+const test = base.extend('pc', () => new VectorCpu(VPGATHERDD))
+
 describe('gathers (SDM vol. 2C, "VPGATHERDD/VPGATHERQD")', () => {
-  test('each element is one device read, of equal indices too', () => {
-    const pc = new VectorCpu(VPGATHERDD)
+  test('each element is one device read, of equal indices too', ({ pc }) => {
     const addresses = [0, 1, 2, 3, 3, 3, 3, 7].map((page) => DEVICE + 0x1000 * page + 8 * page)
     for (let page = 0; page < 8; page++) pc.slowDevice((DEVICE >>> 12) + page)
     pc.gatherFrom(addresses)
@@ -94,8 +95,7 @@ describe('gathers (SDM vol. 2C, "VPGATHERDD/VPGATHERQD")', () => {
     expect(pc.cpu.retired).toBe(2)
   })
 
-  test('an interrupt that comes meanwhile ends it after the element that was asked for', () => {
-    const pc = new VectorCpu(VPGATHERDD)
+  test('an interrupt that comes meanwhile ends it after the element that was asked for', ({ pc }) => {
     pc.slowDevice(DEVICE >>> 12)
     const addresses = [0, 4, 8, 12, 16, 20, 24, 28].map((offset) => DEVICE + offset)
     pc.gatherFrom(addresses)
@@ -119,8 +119,7 @@ describe('gathers (SDM vol. 2C, "VPGATHERDD/VPGATHERQD")', () => {
     expect(pc.reads()).toHaveLength(8)
   })
 
-  test('an interrupt that is held off does not end it', () => {
-    const pc = new VectorCpu(VPGATHERDD)
+  test('an interrupt that is held off does not end it', ({ pc }) => {
     pc.slowDevice(DEVICE >>> 12)
     pc.gatherFrom(ALL.map((_, i) => DEVICE + 4 * i))
     pc.finish((count) => count === 4 && pc.interrupt(IRQ))
@@ -128,8 +127,7 @@ describe('gathers (SDM vol. 2C, "VPGATHERDD/VPGATHERQD")', () => {
     expect(pc.reads()).toHaveLength(8)
   })
 
-  test('a fault leaves what lies below it done, and none of it is read again', () => {
-    const pc = new VectorCpu(VPGATHERDD)
+  test('a fault leaves what lies below it done, and none of it is read again', ({ pc }) => {
     pc.slowDevice(DEVICE >>> 12)
     pc.write32(DATA, 77)
     // The mask's other bits do not count; the fault finds every element of it all ones or all zeros.
@@ -154,8 +152,9 @@ describe('gathers (SDM vol. 2C, "VPGATHERDD/VPGATHERQD")', () => {
     expect(pc.reads()).toEqual([0, 4, 8, 12].map((offset) => `mmio read ${offset.toString(16)}/4`))
   })
 
-  test('two reads of one place are two reads: what another vCPU writes between them shows, and is replayed', () => {
-    const pc = new VectorCpu(VPGATHERDD)
+  test('two reads of one place are two reads: what another vCPU writes between them shows, and is replayed', ({
+    pc,
+  }) => {
     pc.slowDevice(DEVICE >>> 12)
     pc.write32(DATA, 1)
     pc.gatherFrom([DATA, DEVICE, DATA, DEVICE + 4, DATA, DATA, DATA, DATA])
@@ -164,8 +163,7 @@ describe('gathers (SDM vol. 2C, "VPGATHERDD/VPGATHERQD")', () => {
     expect(pc.vectorOf(0)).toEqual([1, DEVICE, 2, DEVICE + 4, 3, 3, 3, 3])
   })
 
-  test('elements that the mask leaves out are not accessed', () => {
-    const pc = new VectorCpu(VPGATHERDD)
+  test('elements that the mask leaves out are not accessed', ({ pc }) => {
     pc.write32(DATA + 4, 5)
     pc.gatherFrom([NOTHING, DATA + 4, NOTHING, DEVICE, NOTHING, NOTHING, NOTHING, NOTHING], [0, -1, 0, 0, 0, 0, 0, 0])
     pc.host.devices.set(DEVICE >>> 12, { read: () => undefined, write: () => false })

@@ -1,10 +1,11 @@
 /** What is left of an instruction that is cancelled, or that a save comes after, and when `run` comes back. */
 import { dr0, ds, ecx, qword, rax, rbx, word } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import { STATUS_RETRY, restoreVcpu, saveVcpu } from '../src/index.ts'
 import * as S from '../src/state/state-layout.ts'
 import { S_STEPPING, S_STEP_SUPPRESSED } from '../src/state/system-state.ts'
 import { BareCpu, CODE, GDT, IDT, PAGE_TABLE, STACK, TSS, initialState } from './support/bare-cpu.ts'
+import { test } from './support/with-bare-cpu.ts'
 
 const DEVICE = 0xa000
 const HANDLER = 0x4000
@@ -17,8 +18,7 @@ const UD2 = [0x0f, 0x0b]
 const SLOW = { read: () => undefined, write: () => false }
 
 describe('a budget ends', () => {
-  test('where no instruction retires: the handler of a fault faults', () => {
-    const pc = new BareCpu()
+  test('where no instruction retires: the handler of a fault faults', ({ pc }) => {
     pc.vector(UD, HANDLER)
     pc.load(CODE, UD2)
     pc.load(HANDLER, UD2)
@@ -29,8 +29,7 @@ describe('a budget ends', () => {
     expect(frames).toBeLessThan(1000)
   })
 
-  test('where each instruction is executed by itself: the segment ends in the page', () => {
-    const pc = new BareCpu({ mode: 'protected' })
+  test('where each instruction is executed by itself: the segment ends in the page', ({ protected32: pc }) => {
     pc.program((asm) => {
       const loop = asm.here()
       asm.dec(ecx).jnz(loop).hlt()
@@ -41,8 +40,9 @@ describe('a budget ends', () => {
     expect(Number(pc.register('rcx'))).toBeGreaterThan(940)
   })
 
-  test('where it does elsewhere, but the host has its turn sooner, where instructions take long: a device holds them', () => {
-    const pc = new BareCpu()
+  test('where it does elsewhere, but the host has its turn sooner, where instructions take long: a device holds them', ({
+    pc,
+  }) => {
     // jmp $
     pc.host.devices.set(DEVICE >>> 12, { read: (offset) => (offset === 0 ? 0xebn : 0xfen), write: () => true })
     pc.rip = DEVICE
@@ -56,8 +56,7 @@ describe('a budget ends', () => {
 })
 
 describe('a cancelled instruction', () => {
-  test('is in the shadow of STI still', () => {
-    const pc = new BareCpu()
+  test('is in the shadow of STI still', ({ pc }) => {
     const at = pc.program((asm) => asm.sti().mov(rbx, qword(DEVICE)).bind(asm.label('after')).hlt())
     pc.program((asm) => asm.hlt(), HANDLER)
     pc.vector(IRQ, HANDLER)
@@ -71,8 +70,7 @@ describe('a cancelled instruction', () => {
     expect(pc.read64(Number(pc.register('rsp')))).toBe(BigInt(at('after')))
   })
 
-  test('whose event’s delivery has met a fault leaves no fault behind', () => {
-    const pc = new BareCpu()
+  test('whose event’s delivery has met a fault leaves no fault behind', ({ pc }) => {
     pc.vector(UD, HANDLER)
     pc.vector(14, HANDLER)
     pc.load(CODE, UD2)
@@ -156,8 +154,7 @@ describe('a cancelled instruction', () => {
     expect(saveVcpu(pc.cpu)).toEqual(before)
   })
 
-  test('has raised no floating-point exception: VCVTPS2PH to a device', () => {
-    const pc = new BareCpu()
+  test('has raised no floating-point exception: VCVTPS2PH to a device', ({ pc }) => {
     pc.enableState(7)
     // vcvtps2ph [rbx], xmm0, 0; one third is not exact.
     pc.load(CODE, [0xc4, 0xe3, 0x79, 0x1d, 0x03, 0x00, 0xf4])
@@ -174,8 +171,7 @@ describe('a cancelled instruction', () => {
   })
 })
 
-test('an instruction with RF whose bytes are not there yet does not meet its breakpoint when they come', () => {
-  const pc = new BareCpu()
+test('an instruction with RF whose bytes are not there yet does not meet its breakpoint when they come', ({ pc }) => {
   pc.program((asm) => asm.nop().hlt())
   pc.breakpoint(0, CODE, 1)
   pc.cpu.setRflags(S.FLAG_RF | 2)
@@ -188,8 +184,7 @@ test('an instruction with RF whose bytes are not there yet does not meet its bre
 })
 
 describe('what waits for the next instruction', () => {
-  test('is held off by STI also where nothing waits yet, and instructions are executed one at a time', () => {
-    const pc = new BareCpu()
+  test('is held off by STI also where nothing waits yet, and instructions are executed one at a time', ({ pc }) => {
     const at = pc.program((asm) => asm.sti().nop().bind(asm.label('after')).nop().hlt())
     pc.program((asm) => asm.hlt(), HANDLER)
     pc.vector(IRQ, HANDLER)
@@ -201,8 +196,7 @@ describe('what waits for the next instruction', () => {
     expect(pc.read64(Number(pc.register('rsp')))).toBe(BigInt(at('after')))
   })
 
-  test('is gone when a boot protocol’s state is loaded', () => {
-    const pc = new BareCpu()
+  test('is gone when a boot protocol’s state is loaded', ({ pc }) => {
     pc.program((asm) => asm.sti().nop().hlt())
     pc.interrupt(IRQ)
     pc.step()

@@ -1,5 +1,5 @@
 import { al, eax, qword, rax } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import {
   X86CpuError,
   readModelSpecificRegister,
@@ -9,6 +9,7 @@ import {
   writeModelSpecificRegister,
 } from '../src/index.ts'
 import { BareCpu } from './support/bare-cpu.ts'
+import { test } from './support/with-bare-cpu.ts'
 
 const IA32_PAT = 0x277
 const IA32_MTRR_DEF_TYPE = 0x2ff
@@ -20,8 +21,7 @@ describe('model-specific registers from outside', () => {
     expect(readModelSpecificRegister(cpu, IA32_MTRR_DEF_TYPE)).toBe(0xc06n)
   })
 
-  test('what WRMSR refuses changes nothing and leaves no exception behind', () => {
-    const pc = new BareCpu()
+  test('what WRMSR refuses changes nothing and leaves no exception behind', ({ pc }) => {
     expect(writeModelSpecificRegister(pc.cpu, IA32_PAT, 2n)).toBe(false)
     expect(readModelSpecificRegister(pc.cpu, IA32_PAT)).toBe(0x0007_0406_0007_0406n)
     expect(readModelSpecificRegister(pc.cpu, 0x1234_5678)).toBeUndefined()
@@ -53,8 +53,7 @@ describe('saved state', () => {
     expect(saveVcpu(second.cpu)).toEqual(saveVcpu(first.cpu))
   })
 
-  test('numbers are written in hexadecimal digits, without zeros before them', () => {
-    const pc = new BareCpu()
+  test('numbers are written in hexadecimal digits, without zeros before them', ({ pc }) => {
     const values = { rax: 0n, rbx: 0xffn, rcx: 0x8000_0000n, rdx: 0x1_0000_000an, rsi: 0xffff_ffff_ffff_fff0n }
     for (const [name, value] of Object.entries(values)) pc.setRegister(name as 'rax', value)
     const { registers, ymm } = saveVcpu(pc.cpu)
@@ -64,8 +63,7 @@ describe('saved state', () => {
     expect(saveVcpuRegisters(pc.cpu)).toEqual(registers)
   })
 
-  test('an instruction that waits for a device is in the way, until it is answered or cancelled', () => {
-    const pc = new BareCpu()
+  test('an instruction that waits for a device is in the way, until it is answered or cancelled', ({ pc }) => {
     pc.program((asm) => asm.mov(al, 1).mov(rax, qword(0xa000)).hlt())
     const before = saveVcpu(pc.cpu)
     pc.host.devices.set(0xa, { read: () => undefined, write: () => true })

@@ -1,7 +1,8 @@
 import * as x86 from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import { CS, FS, GS, SEG_BASE, SEG_BYTES, SEG_HIGH, SS, S_SEGMENTS } from '../src/state/state-layout.ts'
 import { BareCpu, GDT, type GeneralRegister, IDT } from './support/bare-cpu.ts'
+import { test } from './support/with-bare-cpu.ts'
 
 const MARK = 0x1122_3344_5566_7788n
 const HIGH = 0xffff_ff80_0000_0000n
@@ -92,8 +93,7 @@ describe('effective addresses in 64-bit mode (SDM vol. 1, "Specifying an Offset 
     expect(pc.register('rax')).toBe(MARK)
   })
 
-  test('MOV with a 64-bit offset reaches all of linear memory', () => {
-    const pc = new BareCpu()
+  test('MOV with a 64-bit offset reaches all of linear memory', ({ pc }) => {
     // The same tables again, at the top of linear memory.
     pc.write64(0x30_0000 + 8 * 511, 0x30_1007n)
     pc.write64(0x9000, MARK)
@@ -123,16 +123,14 @@ describe('effective addresses in 64-bit mode (SDM vol. 1, "Specifying an Offset 
     expect(pc.register('rbx')).toBe(HIGH + BigInt(address) + 14n - 0x8000_0000n)
   })
 
-  test('POP to memory addresses its operand with the stack pointer after the pop, PUSH with that before', () => {
-    const pc = new BareCpu()
+  test('POP to memory addresses its operand with the stack pointer after the pop, PUSH with that before', ({ pc }) => {
     pc.program((asm) => asm.push(0x11).push(0x22).pop(x86.qword(x86.rsp)).push(x86.qword(x86.rsp)).hlt())
     expect(pc.run().reason).toBe('hlt')
     expect(pc.read64(0x7_fff8)).toBe(0x22n)
     expect(pc.read64(0x7_fff0)).toBe(0x22n)
   })
 
-  test('bytes of AH are the second of RAX', () => {
-    const pc = new BareCpu()
+  test('bytes of AH are the second of RAX', ({ pc }) => {
     pc.program((asm) => asm.mov(x86.eax, 0x1234).xchg(x86.ah, x86.al).mov(x86.byte(0x9000), x86.ah).hlt())
     expect(pc.run().reason).toBe('hlt')
     expect(pc.register('rax')).toBe(0x3412n)
@@ -213,8 +211,7 @@ describe('effective addresses of 16-bit code (SDM vol. 2A, "16-Bit Addressing Fo
 })
 
 describe('branches', () => {
-  test('a near branch with a 16-bit operand size clears the upper half of EIP', () => {
-    const pc = new BareCpu({ mode: 'protected' })
+  test('a near branch with a 16-bit operand size clears the upper half of EIP', ({ protected32: pc }) => {
     // 66 eb: jmp rel8 from 0x1_2000 goes to offset & FFFFH.
     pc.program((asm) => asm.mov(x86.ebx, 1).hlt(), 0x2043)
     pc.load(0x1_2000, [0x66, 0xeb, 0x40])
@@ -234,8 +231,7 @@ describe('branches', () => {
     expect(pc.register('rbx')).toBe(5n)
   })
 
-  test('execution that runs past the limit of CS faults there', () => {
-    const pc = new BareCpu({ mode: 'protected' })
+  test('execution that runs past the limit of CS faults there', ({ protected32: pc }) => {
     pc.cpu.u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_HIGH) >>> 2] = 0x5003
     pc.cpu.u32[(S_SEGMENTS + SEG_BYTES * CS + 16) >>> 2] = 0x5003
     pc.load(0x5000, [0x90, 0x90, 0x90, 0xb8, 0, 0, 0, 0])
@@ -246,8 +242,7 @@ describe('branches', () => {
     expect(pc.cpu.retired).toBe(4)
   })
 
-  test('the last instruction before the limit of CS still runs', () => {
-    const pc = new BareCpu({ mode: 'protected' })
+  test('the last instruction before the limit of CS still runs', ({ protected32: pc }) => {
     pc.cpu.u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_HIGH) >>> 2] = 0x5003
     pc.cpu.u32[(S_SEGMENTS + SEG_BYTES * CS + 16) >>> 2] = 0x5003
     pc.load(0x5000, [0x90, 0x90, 0x43, 0xf4])

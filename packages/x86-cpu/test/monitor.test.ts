@@ -1,6 +1,6 @@
 // MONITOR and MWAIT: SDM vol. 2B, "MONITOR", "MWAIT"; vol. 3A, "MONITOR/MWAIT Instruction".
 import { type Assembler, cr3, dword, eax, ebx, ecx, edi, edx, qword, rax, rbx, rcx, rsp } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import {
   DebugControl,
   Vcpu,
@@ -12,6 +12,7 @@ import {
 import { FLAG_IF, S_EFLAGS } from '../src/state/state-layout.ts'
 import { ACTIVITY_MWAIT, ACTIVITY_RUNNING } from '../src/state/system-state.ts'
 import { BareCpu, BareHost, CODE, PAGE_TABLE, RAM_BYTES, STACK, initialState } from './support/bare-cpu.ts'
+import { test } from './support/with-bare-cpu.ts'
 
 const [LINE, INSIDE]: readonly [number, number] = [0x9040, 0x9060]
 const PAGE = LINE & ~0xfff
@@ -67,8 +68,7 @@ describe('a store ends the wait', () => {
     expect(pc.register('rbx')).toBe(1n)
   })
 
-  test('of another processor that had the page in its TLB for writing before', () => {
-    const pc = new BareCpu()
+  test('of another processor that had the page in its TLB for writing before', ({ pc }) => {
     pc.program((asm) => waits(asm))
     const other = second(pc, (asm) => asm.mov(dword(PAGE), 1).pause().mov(dword(LINE), 2).hlt())
     expect(other.run(1).reason).toBe('pause')
@@ -99,8 +99,7 @@ describe('a store ends the wait', () => {
     expect(pc.run().reason).toBe('hlt')
   })
 
-  test('between MONITOR and MWAIT: MWAIT does not wait', () => {
-    const pc = new BareCpu()
+  test('between MONITOR and MWAIT: MWAIT does not wait', ({ pc }) => {
     pc.host.ports.set(0x80, { read: () => 0n, write: () => (pc.load(LINE, [1]), true) })
     pc.program((asm) => asm.mov(eax, LINE).monitor().out(0x80, eax).mwait().inc(ebx).hlt())
     expect(pc.run().reason).toBe('hlt')
@@ -196,8 +195,7 @@ describe('events end the wait', () => {
     expect(pc.run().reason).toBe('hlt')
   })
 
-  test('STI; MWAIT: an interrupt that waits already is taken after MWAIT', () => {
-    const pc = new BareCpu()
+  test('STI; MWAIT: an interrupt that waits already is taken after MWAIT', ({ pc }) => {
     pc.vector(IRQ, HANDLER)
     pc.program((asm) => asm.mov(rcx, qword(rsp)).iretq(), HANDLER)
     pc.host.ports.set(0x80, { read: () => 0n, write: () => (pc.interrupt(IRQ), true) })
@@ -208,8 +206,7 @@ describe('events end the wait', () => {
     expect(pc.register('rcx')).toBe(BigInt(at('after')))
   })
 
-  test('a single-step trap of MWAIT comes at once', () => {
-    const pc = new BareCpu()
+  test('a single-step trap of MWAIT comes at once', ({ pc }) => {
     pc.vector(1, HANDLER)
     pc.program((asm) => asm.inc(ebx).hlt(), HANDLER)
     pc.program((asm) => asm.mov(eax, LINE).monitor().push(0x102).popfq().mwait().hlt())
@@ -233,8 +230,7 @@ describe('events end the wait', () => {
     expect(pc.register('rbx')).toBe(1n)
   })
 
-  test('MWAIT without MONITOR, and after the wait has ended, does nothing', () => {
-    const pc = new BareCpu()
+  test('MWAIT without MONITOR, and after the wait has ended, does nothing', ({ pc }) => {
     pc.program((asm) => waits(asm.mwait().inc(ebx)).bind(asm.label('more')))
     expect(pc.run().reason).toBe('mwait')
     expect(pc.register('rbx')).toBe(1n)
@@ -306,8 +302,7 @@ describe('faults', () => {
     }
   })
 
-  test('the address is an offset in DS, or in the segment of a prefix', () => {
-    const pc = new BareCpu()
+  test('the address is an offset in DS, or in the segment of a prefix', ({ pc }) => {
     pc.program((asm) => {
       asm.mov(ecx, 0xc000_0100).mov(eax, PAGE).xor(edx, edx).wrmsr().xor(ecx, ecx)
       asm.mov(eax, 0x40).db(0x64).monitor().mwait().hlt()
@@ -319,8 +314,7 @@ describe('faults', () => {
     expect(pc.activity).toBe(ACTIVITY_RUNNING)
   })
 
-  test('MONITOR sets the A bit of its page and leaves D alone', () => {
-    const pc = new BareCpu()
+  test('MONITOR sets the A bit of its page and leaves D alone', ({ pc }) => {
     pc.program((asm) => waits(asm))
     const entry = PAGE_TABLE + 8 * (PAGE >>> 12)
     expect(pc.read64(entry) & 0x60n).toBe(0n)
@@ -328,8 +322,7 @@ describe('faults', () => {
     expect(pc.read64(entry) & 0x60n).toBe(0x20n)
   })
 
-  test('a page of a device is translated, but neither read nor armed', () => {
-    const pc = new BareCpu()
+  test('a page of a device is translated, but neither read nor armed', ({ pc }) => {
     pc.host.devices.set(0xb, { read: () => 0n, write: () => true })
     pc.program((asm) => waits(asm, 0xb000))
     expect(pc.run().reason).toBe('hlt')
@@ -374,8 +367,7 @@ describe('a saved wait', () => {
     expect(there.register('rbx')).toBe(1n)
   })
 
-  test('between MONITOR and MWAIT the line stays armed', () => {
-    const pc = new BareCpu()
+  test('between MONITOR and MWAIT the line stays armed', ({ pc }) => {
     pc.program((asm) => asm.mov(eax, LINE).monitor().mwait().hlt())
     pc.step()
     pc.step()

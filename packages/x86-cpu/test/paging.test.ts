@@ -163,7 +163,7 @@ describe('PAE paging in 32-bit mode', () => {
   const TABLE = 0x31_0000
   const OTHER = 0x31_0020
 
-  function machine(): BareCpu {
+  const paeTest = test.extend('pc', () => {
     const pc = new BareCpu({ mode: 'protected' })
     for (const [i, descriptor] of [0n, 0x00cf_9b00_0000_ffffn, 0x00cf_9300_0000_ffffn].entries()) {
       pc.write64(GDT + 8 * i, descriptor)
@@ -175,7 +175,7 @@ describe('PAE paging in 32-bit mode', () => {
     pc.write64(0x31_1000, 0x87n)
     pc.write64(0x31_1008, 0x20_0087n)
     return pc
-  }
+  })
   const enter = (asm: x86.Assembler): x86.Assembler =>
     asm
       .mov(x86.eax, x86.cr4)
@@ -189,27 +189,28 @@ describe('PAE paging in 32-bit mode', () => {
   const registers = (pc: BareCpu): number[] =>
     [S_CR3, S_PDPTE, S_PDPTE + 8].map((offset) => pc.cpu.u32[offset >>> 2] as number)
 
-  test('PAE: alter PDPTE in memory without CR3 write — Intel unaffected, AMD affected; MOV CR4 toggling PGE reloads', () => {
-    const pc = machine()
-    run(pc, (asm) => {
-      enter(asm)
-      // The second GiB appears in memory, but not in the registers; nor does INVLPG load them.
-      asm
-        .mov(x86.dword(TABLE + 8), 0x31_1001)
-        .invlpg(x86.byte(0x4000_0000))
-        .mov(x86.eax, x86.dword(0x4000_1000))
-    })
-    expect([pc.register('rcx'), pc.register('rbx')]).toEqual([FAULTED, 0x4000_1000n])
-    expect(registers(pc)).toEqual([TABLE, 0x31_1001, 0])
-    run(pc, (asm) => {
-      asm.mov(x86.eax, x86.cr4).xor(x86.eax, CR4_PGE).mov(x86.cr4, x86.eax).mov(x86.eax, x86.dword(0x4000_1000))
-    })
-    expect(pc.register('rcx')).toBe(0n)
-    expect(registers(pc)).toEqual([TABLE, 0x31_1001, 0x31_1001])
-  })
+  paeTest(
+    'PAE: alter PDPTE in memory without CR3 write — Intel unaffected, AMD affected; MOV CR4 toggling PGE reloads',
+    ({ pc }) => {
+      run(pc, (asm) => {
+        enter(asm)
+        // The second GiB appears in memory, but not in the registers; nor does INVLPG load them.
+        asm
+          .mov(x86.dword(TABLE + 8), 0x31_1001)
+          .invlpg(x86.byte(0x4000_0000))
+          .mov(x86.eax, x86.dword(0x4000_1000))
+      })
+      expect([pc.register('rcx'), pc.register('rbx')]).toEqual([FAULTED, 0x4000_1000n])
+      expect(registers(pc)).toEqual([TABLE, 0x31_1001, 0])
+      run(pc, (asm) => {
+        asm.mov(x86.eax, x86.cr4).xor(x86.eax, CR4_PGE).mov(x86.cr4, x86.eax).mov(x86.eax, x86.dword(0x4000_1000))
+      })
+      expect(pc.register('rcx')).toBe(0n)
+      expect(registers(pc)).toEqual([TABLE, 0x31_1001, 0x31_1001])
+    },
+  )
 
-  test('MOV CR3 with one bad PDPTE: old CR3 and PDPTEs remain', () => {
-    const pc = machine()
+  paeTest('MOV CR3 with one bad PDPTE: old CR3 and PDPTEs remain', ({ pc }) => {
     pc.write64(OTHER + 8, 0x31_1001n)
     // PCD, PWT and what is not present are no hindrance; bit 5 of a present entry is.
     pc.write64(OTHER + 16, 0x31_1021n)
@@ -348,7 +349,7 @@ describe('process-context identifiers', () => {
 })
 
 describe('five-level paging', () => {
-  function machine(): BareCpu {
+  const la57Test = test.extend('pc', () => {
     const pc = new BareCpu({ cpu: 'max,+la57' })
     handle(pc)
     for (const vector of [13, 14]) pc.vector(vector, HANDLER)
@@ -362,11 +363,10 @@ describe('five-level paging', () => {
     pc.cpu.flushTlb(true)
     pc.write64(0x2_0000, 0x2222n)
     return pc
-  }
+  })
   const HIGH = 1n << 48n
 
-  test('addresses of 57 bits are read, written and jumped to', () => {
-    const pc = machine()
+  la57Test('addresses of 57 bits are read, written and jumped to', ({ pc }) => {
     pc.program((asm) => asm.add(x86.rbx, 1).ret(), 0x6000)
     run(pc, (asm) => {
       asm
@@ -378,8 +378,7 @@ describe('five-level paging', () => {
     expect([pc.register('rcx'), pc.register('rbx'), pc.read64(0x2_0008)]).toEqual([0n, 0x2223n, 0x2222n])
   })
 
-  test('bit 56 must be repeated above: #GP for data and for code', () => {
-    const pc = machine()
+  la57Test('bit 56 must be repeated above: #GP for data and for code', ({ pc }) => {
     run(pc, (asm) => asm.mov(x86.rsi, 1n << 57n).mov(x86.rbx, x86.qword(x86.rsi)))
     expect([pc.register('rcx'), pc.register('rax')]).toEqual([FAULTED, 0n])
     run(pc, (asm) => asm.mov(x86.rsi, 1n << 57n).jmp(x86.rsi))

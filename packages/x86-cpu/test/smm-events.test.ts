@@ -1,7 +1,7 @@
 // What SMI, RSM and other events do to each other: SDM vol. 3C, "System Management Mode"; vol. 3A, table "Priority Among
 // Concurrent Events".
 import * as x86 from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test as base } from 'vitest'
 import { restoreVcpu, saveVcpu } from '../src/index.ts'
 import { FLAG_IF, S_EFLAGS } from '../src/state/state-layout.ts'
 import { ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_FOR_SIPI } from '../src/state/system-state.ts'
@@ -23,20 +23,19 @@ function machine(handler: (asm: x86.Assembler) => void = counts, options: BareOp
   }
   return pc
 }
+const test = base.extend('pc', () => machine())
 
 const count = (pc: BareCpu): number => pc.read16(COUNT)
 
 describe('RSM', () => {
-  test('outside system-management mode is undefined', () => {
-    const pc = machine()
+  test('outside system-management mode is undefined', ({ pc }) => {
     pc.program((asm) => asm.mov(x86.ebx, 6).hlt(), HANDLER + 0x600)
     pc.program((asm) => asm.rsm().hlt())
     expect(pc.run().reason).toBe('hlt')
     expect(pc.register('rbx')).toBe(6n)
   })
 
-  test('twice: the second one is undefined', () => {
-    const pc = machine()
+  test('twice: the second one is undefined', ({ pc }) => {
     pc.program((asm) => asm.mov(x86.ebx, 6).hlt(), HANDLER + 0x600)
     pc.program((asm) => smi(asm).rsm().hlt())
     expect(pc.run().reason).toBe('hlt')
@@ -95,8 +94,7 @@ describe('HLT', () => {
     expect(pc.register('rbx')).toBe(1n)
   })
 
-  test('an interrupt that comes with SMI ends it after RSM', () => {
-    const pc = machine()
+  test('an interrupt that comes with SMI ends it after RSM', ({ pc }) => {
     pc.program((asm) => asm.hlt().hlt())
     pc.run()
     pc.cpu.u32[S_EFLAGS >>> 2]! |= FLAG_IF
@@ -117,8 +115,7 @@ describe('HLT', () => {
   })
 })
 
-test('MWAIT ends with SMI, and the instruction after it follows', () => {
-  const pc = machine()
+test('MWAIT ends with SMI, and the instruction after it follows', ({ pc }) => {
   pc.program((asm) => asm.mov(x86.eax, 0x9000).monitor().mwait().inc(x86.ebx).hlt())
   expect(pc.run().reason).toBe('mwait')
   pc.cpu.smi()
@@ -201,8 +198,7 @@ describe('INIT and start-up IPIs', () => {
     expect(written).toEqual([0x5an])
   })
 
-  test('of both, SMI comes first, and INIT after RSM', () => {
-    const pc = machine()
+  test('of both, SMI comes first, and INIT after RSM', ({ pc }) => {
     pc.program((asm) => asm.nop().hlt())
     pc.cpu.init()
     pc.cpu.smi()
@@ -222,8 +218,7 @@ describe('INIT and start-up IPIs', () => {
     expect(pc.activity).toBe(ACTIVITY_WAIT_FOR_SIPI)
   })
 
-  test('a processor that waits for a start-up IPI holds SMI off', () => {
-    const pc = machine()
+  test('a processor that waits for a start-up IPI holds SMI off', ({ pc }) => {
     pc.cpu.reset(false)
     pc.cpu.smi()
     expect(pc.run().reason).toBe('wait-for-sipi')
@@ -236,8 +231,7 @@ describe('INIT and start-up IPIs', () => {
 })
 
 describe('priority', () => {
-  test('SMI comes before NMI and a maskable interrupt, which come after RSM', () => {
-    const pc = machine()
+  test('SMI comes before NMI and a maskable interrupt, which come after RSM', ({ pc }) => {
     const at = pc.program((asm) => asm.nop().bind(asm.label('next')).hlt())
     // Each handler notes which one it is.
     for (const vector of [2, IRQ]) {
@@ -256,8 +250,7 @@ describe('priority', () => {
     expect([count(pc), pc.register('rdx')]).toEqual([1, BigInt((2 << 8) | IRQ)])
   })
 
-  test('SMI comes in the shadow of STI, which goes on after RSM', () => {
-    const pc = machine()
+  test('SMI comes in the shadow of STI, which goes on after RSM', ({ pc }) => {
     const at = pc.program((asm) => asm.out(0x81, x86.al).sti().nop().bind(asm.label('after')).hlt())
     pc.host.ports.set(0x81, { read: () => 0n, write: () => (pc.interrupt(IRQ), true) })
     pc.program((asm) => asm.mov(x86.rdx, x86.qword(x86.rsp)).iretq(), HANDLER + 0x100 * IRQ)
@@ -271,8 +264,7 @@ describe('priority', () => {
     expect([count(pc), pc.register('rdx')]).toEqual([1, BigInt(at('after'))])
   })
 
-  test('an instruction that waits for a device ends first', () => {
-    const pc = machine()
+  test('an instruction that waits for a device ends first', ({ pc }) => {
     const answers: bigint[] = []
     pc.host.devices.set(0xb, { read: () => answers[0], write: () => true })
     pc.program((asm) => asm.add(x86.rbx, x86.qword(0xb000)).hlt())
@@ -290,8 +282,7 @@ describe('priority', () => {
 })
 
 describe('shutdown', () => {
-  test('goes on after RSM', () => {
-    const pc = machine()
+  test('goes on after RSM', ({ pc }) => {
     // A breakpoint without a table: triple fault.
     pc.cpu.load({ ...initialState('long'), idtr: { base: 0, limit: 0 } })
     pc.program((asm) => asm.int3().hlt())
@@ -303,8 +294,7 @@ describe('shutdown', () => {
 })
 
 describe('saved state', () => {
-  test('in the handler goes on elsewhere', () => {
-    const pc = machine()
+  test('in the handler goes on elsewhere', ({ pc }) => {
     pc.program((asm) => smi(asm.mov(x86.ebx, 5)).inc(x86.ebx).hlt())
     while (!pc.cpu.inSystemManagement) pc.step()
     const there = machine()
@@ -318,8 +308,7 @@ describe('saved state', () => {
     expect(saveVcpu(there.cpu)).toEqual(saveVcpu(pc.cpu))
   })
 
-  test('with an SMI that waits', () => {
-    const pc = machine()
+  test('with an SMI that waits', ({ pc }) => {
     pc.program((asm) => asm.hlt())
     pc.run()
     pc.cpu.smi()
@@ -329,8 +318,7 @@ describe('saved state', () => {
     expect(count(there)).toBe(1)
   })
 
-  test('reset and load leave system-management mode', () => {
-    const pc = machine()
+  test('reset and load leave system-management mode', ({ pc }) => {
     pc.program((asm) => smi(asm).hlt())
     while (!pc.cpu.inSystemManagement) pc.step()
     pc.cpu.load(initialState('long'))

@@ -32,7 +32,7 @@ import {
   rsp,
   ss,
 } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test as base } from 'vitest'
 import { restoreVcpu, saveVcpu } from '../src/index.ts'
 import type { SavedCpu } from '../src/index.ts'
 import { FLAG_IF, S_CR0, S_CR2, S_EFLAGS } from '../src/state/state-layout.ts'
@@ -51,6 +51,7 @@ function machine(options: BareOptions = {}): BareCpu {
   smiHandler(pc)
   return pc
 }
+const test = base.extend('pc', () => machine())
 
 const smi = (asm: Assembler): Assembler => asm.out(SMI_PORT, al)
 
@@ -86,8 +87,7 @@ describe('entry', () => {
     },
   )
 
-  test('CR0 keeps what is not in the table, and CR2, DR0 and the vector registers are as they were', () => {
-    const pc = machine()
+  test('CR0 keeps what is not in the table, and CR2, DR0 and the vector registers are as they were', ({ pc }) => {
     pc.program((asm) => smi(asm.mov(rax, cr0).or(eax, 0x6001_0000).mov(cr0, rax)).hlt())
     pc.cpu.u64[S_CR2 >>> 3] = 0xabcn
     while (!pc.cpu.inSystemManagement) pc.step()
@@ -95,8 +95,7 @@ describe('entry', () => {
     expect(pc.cpu.read64(S_CR2)).toBe(0xabcn)
   })
 
-  test('a handler reaches all of 4 GiB through its segments', () => {
-    const pc = machine()
+  test('a handler reaches all of 4 GiB through its segments', ({ pc }) => {
     smiHandler(pc, (asm) => asm.mov(esi, 0x10_0000).mov(dword(esi), 0x55aa).rsm())
     pc.program((asm) => smi(asm).hlt())
     expect(pc.run().reason).toBe('hlt')

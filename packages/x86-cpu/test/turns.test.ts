@@ -1,10 +1,11 @@
 import fc from 'fast-check'
 import * as x86 from '@retrap/x86-assembler'
 import { slicedCount, slicedSeed } from '@retrap/tooling/slice'
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import { STATUS_DONE, STATUS_RESTART, STATUS_RETRY, saveVcpu, type CpuHost, type Words } from '../src/index.ts'
 import { IOREQ_READ } from '../src/state/host.ts'
 import { BareCpu, CODE } from './support/bare-cpu.ts'
+import { test } from './support/with-bare-cpu.ts'
 import { EAGER_JIT } from '@retrap/tooling/jit'
 
 /**
@@ -242,8 +243,7 @@ test.each([false, true])('a sample is taken at the instruction it is asked for (
   }
 })
 
-test('a further wish for a sample replaces the first', () => {
-  const pc = new BareCpu()
+test('a further wish for a sample replaces the first', ({ pc }) => {
   pc.program((asm) => asm.jmp(asm.here()))
   const seen: unknown[] = []
   pc.cpu.sampleAfter(10, () => void seen.push('first'))
@@ -272,8 +272,7 @@ test('iterations cost an instruction each, deliveries more', () => {
   expect(cost((asm) => asm.ud2())).toEqual([3, 3 + 64])
 })
 
-test('a repeated instruction stops at the iteration at which the budget is used up', () => {
-  const pc = new BareCpu()
+test('a repeated instruction stops at the iteration at which the budget is used up', ({ pc }) => {
   pc.program((asm) => asm.mov(x86.edi, RAM).mov(x86.ecx, 4096).rep().stosb().hlt())
   expect(pc.run(1002).reason).toBe('budget')
   expect(pc.register('rcx')).toBe(3096n)

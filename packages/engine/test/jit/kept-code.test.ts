@@ -1,7 +1,7 @@
 // Code that one machine has compiled is another one's, if it finds the same bytes.
 import { MemoryKeeper } from '@retrap/tooling/kept-code'
 import { I32, ModuleBuilder } from '@retrap/wasm-emitter'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test as base } from 'vitest'
 import { FORM_SIGNATURE } from '../../src/index.ts'
 import { decodeCode, encodeCode } from '../../src/jit/kept/code-format.ts'
 import type { Line } from '../toy/assemble.ts'
@@ -17,6 +17,8 @@ const LOOP: readonly Line[] = [
   { op: 'jmp', to: 'again' },
   { op: 'sys', value: SYSTEM.halt },
 ]
+
+const test = base.extend('keep', () => new MemoryKeeper())
 
 /** Runs the loop. @returns what its compiler has done */
 function counts(keep: MemoryKeeper, lines = LOOP, options: Partial<typeof EAGER> = {}): object {
@@ -39,15 +41,13 @@ function module(imported: string, exported: string): Uint8Array {
 }
 
 describe('the second machine', () => {
-  test('compiles nothing that the first one has compiled', () => {
-    const keep = new MemoryKeeper()
+  test('compiles nothing that the first one has compiled', ({ keep }) => {
     expect(counts(keep)).toEqual({ units: 1, loaded: 0, failures: 0 })
     expect(counts(keep)).toEqual({ units: 0, loaded: 1, failures: 0 })
     expect([keep.codes.size, keep.dropped]).toEqual([1, 0])
   })
 
-  test('compiles other code at the same place', () => {
-    const keep = new MemoryKeeper()
+  test('compiles other code at the same place', ({ keep }) => {
     counts(keep)
     const other = LOOP.map((line) => (typeof line === 'object' && line.op === 'bz' ? { ...line, value: 4 } : line))
     expect(counts(keep, [...other.slice(0, -1), { op: 'nop' }, ...LOOP.slice(-1)])).toMatchObject({
@@ -57,15 +57,13 @@ describe('the second machine', () => {
     expect(keep.codes.size).toBe(2)
   })
 
-  test('finds nothing where its configuration is another one', () => {
-    const keep = new MemoryKeeper()
+  test('finds nothing where its configuration is another one', ({ keep }) => {
     counts(keep)
     expect(counts(keep, LOOP, { called: ['add'] } as object)).toMatchObject({ units: 1, loaded: 0 })
     expect(new Set(keep.opened).size).toBe(2)
   })
 
-  test('finds nothing where the interpreter, whose functions units call by number, is another one', () => {
-    const keep = new MemoryKeeper()
+  test('finds nothing where the interpreter, whose functions units call by number, is another one', ({ keep }) => {
     const loaded = ['add', 'sub'].map((called) => {
       const hot = new Set([...HOT].filter((key) => key !== called))
       return run(LOOP, { hot, jit: { ...EAGER, keep } }).jit!.counts.loaded

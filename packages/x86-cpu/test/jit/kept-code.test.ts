@@ -2,7 +2,7 @@
 import { al, byte, dword, eax, ebx, ecx, edx, esi, xmm0, xmm1 } from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
 import { MemoryKeeper } from '@retrap/tooling/kept-code'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test as base } from 'vitest'
 import { cpuModel } from '../../src/index.ts'
 import type { JitCounts } from '../../src/index.ts'
 import { restoreVcpu, saveVcpu } from '../../src/inspect.ts'
@@ -10,6 +10,7 @@ import { BareCpu, CODE, STACK, initialState } from '../support/bare-cpu.ts'
 import type { BareOptions } from '../support/bare-cpu.ts'
 
 const DATA = 0x1_0000
+const test = base.extend('keep', () => new MemoryKeeper())
 
 /** A loop with memory, calls, a computed branch, SSE, x87 and instructions that functions and handlers execute. */
 function mixed(asm: Assembler): void {
@@ -72,8 +73,7 @@ describe('code that was kept', () => {
     expect(keeps[1]).toEqual(keeps[0])
   })
 
-  test('is not found by a processor that decodes other instructions', () => {
-    const keep = new MemoryKeeper()
+  test('is not found by a processor that decodes other instructions', ({ keep }) => {
     play({ jit: { ...jit, keep } })
     for (const cpu of ['max,-adx', 'max,vendor=AuthenticAMD'])
       expect(play({ cpu, jit: { ...jit, keep } }).engine.jitCounts).toMatchObject({ loaded: 0 })
@@ -82,8 +82,7 @@ describe('code that was kept', () => {
     expect(play({ cpu: model, jit: { ...jit, keep } }).engine.jitCounts).toMatchObject({ units: 0 })
   })
 
-  test('is not taken where a segment has another base', () => {
-    const keep = new MemoryKeeper()
+  test('is not taken where a segment has another base', ({ keep }) => {
     // again: call add; dec cx; jnz again; retf; add: inc ax; ret
     const code = [0xe8, 0x04, 0x00, 0x49, 0x75, 0xfa, 0xcb, 0x40, 0xc3]
     const counts = [0x500, 0x500, 0x400].map((segment) => {
@@ -104,8 +103,7 @@ describe('code that was kept', () => {
     expect(counts[2]!.exits.guard).toBeLessThan(100)
   })
 
-  test('goes on by the same functions, whichever mode is compiled first', () => {
-    const keep = new MemoryKeeper()
+  test('goes on by the same functions, whichever mode is compiled first', ({ keep }) => {
     /** Runs a loop with a computed branch in one mode, then in the other. */
     const both = (modes: readonly ('long' | 'protected')[]): JitCounts => {
       const pc = new BareCpu({ jit: { ...jit, keep } })
@@ -122,8 +120,7 @@ describe('code that was kept', () => {
     expect(warm.loaded).toBe(cold.units)
   })
 
-  test('is taken by a processor that has been restored', () => {
-    const keep = new MemoryKeeper()
+  test('is taken by a processor that has been restored', ({ keep }) => {
     play({ jit: { ...jit, keep } })
     const before = new BareCpu({ jit: false })
     before.program(mixed)

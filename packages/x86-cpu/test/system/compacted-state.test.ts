@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test as base } from 'vitest'
 import { cpuModel } from '../../src/model/models.ts'
 import { Processor } from '../../src/model/processor.ts'
 import { S_CR0, S_CR4, S_FCW, S_FTAG_EMPTY, S_MXCSR, S_PKRU, S_XCR0, S_XMM } from '../../src/state/state-layout.ts'
@@ -24,6 +24,15 @@ function bench(components = 0x207, cpl = 0): Bench {
   return b
 }
 
+/** The same, whose area has what XSAVEC wrote. */
+function saved(components = 0x207): Bench {
+  const b = bench(components)
+  b.cpu.bytes.fill(0, AREA + 512, AREA + 576)
+  expect(b.outcome('XSAVEC64', { size: 8, address: AREA })).toBe('ok')
+  return b
+}
+const test = base.extend('b', () => bench()).extend('written', () => saved())
+
 const EMPTY = 0xeeee_eeee
 
 describe('XSAVEC and XSAVES (SDM vol. 1, "Operation of XSAVEC", "Operation of XSAVES")', () => {
@@ -43,8 +52,7 @@ describe('XSAVEC and XSAVES (SDM vol. 1, "Operation of XSAVEC", "Operation of XS
     ])
   })
 
-  test('a component that is not asked for takes no room, one in its initial configuration does', () => {
-    const b = bench()
+  test('a component that is not asked for takes no room, one in its initial configuration does', ({ b }) => {
     b.s.setGpr(0, 4, 0x203)
     expect(b.outcome('XSAVEC64', { size: 8, address: AREA })).toBe('ok')
     expect([b.u32(AREA + 512), b.u32(AREA + 520), b.u32(AREA + 576)]).toEqual([0x202, 0x203, 0x55])
@@ -87,13 +95,6 @@ describe('XSAVEC and XSAVES (SDM vol. 1, "Operation of XSAVEC", "Operation of XS
 })
 
 describe('XRSTOR of the compacted form, and XRSTORS (SDM vol. 1, "Operation of XRSTOR", "Operation of XRSTORS")', () => {
-  const saved = (components = 0x207): Bench => {
-    const b = bench(components)
-    b.cpu.bytes.fill(0, AREA + 512, AREA + 576)
-    expect(b.outcome('XSAVEC64', { size: 8, address: AREA })).toBe('ok')
-    return b
-  }
-
   test.each(['XRSTOR64', 'XRSTORS64'])('%s gives back what XSAVEC took, and initialises the rest', (mnemonic) => {
     const b = saved()
     b.s.set(S_XMM + 64, 0)
@@ -107,8 +108,7 @@ describe('XRSTOR of the compacted form, and XRSTORS (SDM vol. 1, "Operation of X
     ])
   })
 
-  test('SSE that is not in the area takes MXCSR back to 1F80H with it', () => {
-    const b = saved()
+  test('SSE that is not in the area takes MXCSR back to 1F80H with it', ({ written: b }) => {
     b.cpu.view.setUint32(AREA + 512, 0x204, true)
     b.cpu.view.setUint32(AREA + 24, 0xffff_ffff, true)
     b.s.set(S_MXCSR, 0x1fa0)
@@ -116,8 +116,7 @@ describe('XRSTOR of the compacted form, and XRSTORS (SDM vol. 1, "Operation of X
     expect([b.s.get(S_MXCSR), b.s.get(S_XMM + 64)]).toEqual([0x1f80, 0])
   })
 
-  test('AVX asked for without SSE leaves MXCSR alone', () => {
-    const b = saved()
+  test('AVX asked for without SSE leaves MXCSR alone', ({ written: b }) => {
     b.s.set(S_MXCSR, 0x1fa0)
     b.s.setGpr(0, 4, 4)
     expect(b.outcome('XRSTOR64', { size: 8, address: AREA })).toBe('ok')
@@ -144,8 +143,7 @@ describe('XRSTOR of the compacted form, and XRSTORS (SDM vol. 1, "Operation of X
     }
   })
 
-  test('the standard form: XRSTOR takes it, XRSTORS does not', () => {
-    const b = bench()
+  test('the standard form: XRSTOR takes it, XRSTORS does not', ({ b }) => {
     b.cpu.bytes.fill(0, AREA + 512, AREA + 576)
     expect(b.outcome('XSAVE64', { size: 8, address: AREA })).toBe('ok')
     expect([b.u32(AREA + 512), b.u32(AREA + 832)]).toEqual([0x206, 0x55])
@@ -153,8 +151,7 @@ describe('XRSTOR of the compacted form, and XRSTORS (SDM vol. 1, "Operation of X
     expect(b.outcome('XRSTORS64', { size: 8, address: AREA })).toBe('#GP(0)')
   })
 
-  test('a change of PKRU drops what keys have lost', () => {
-    const b = saved()
+  test('a change of PKRU drops what keys have lost', ({ written: b }) => {
     b.s.set(S_PKRU, 0x51)
     b.cpu.droppedKeys.length = 0
     expect(b.outcome('XRSTOR64', { size: 8, address: AREA })).toBe('ok')
@@ -164,8 +161,7 @@ describe('XRSTOR of the compacted form, and XRSTORS (SDM vol. 1, "Operation of X
 })
 
 describe('XGETBV with ECX = 1, IA32_XSS', () => {
-  test('tells the components in use', () => {
-    const b = bench()
+  test('tells the components in use', ({ b }) => {
     b.s.setGpr(1, 4, 1)
     expect(b.outcome('XGETBV')).toBe('ok')
     expect([b.s.gpr(0), b.s.gpr(2)]).toEqual([0x206, 0])

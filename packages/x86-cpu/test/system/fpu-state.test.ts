@@ -80,10 +80,10 @@ describe('XSAVE, XSAVEOPT and XRSTOR (SDM vol. 1, "Managing State Using the XSAV
     b.s.setGpr(2, 4, 0xffff_ffff)
     return b
   }
+  const xsaveTest = test.extend('b', () => bench())
   const header = (b: Bench): number => b.u32(AREA + 512)
 
-  test('writes what XCR0 and EDX:EAX name, and their bits in the header', () => {
-    const b = bench()
+  xsaveTest('writes what XCR0 and EDX:EAX name, and their bits in the header', ({ b }) => {
     b.cpu.bytes.fill(0xee, AREA, AREA + 512)
     b.s.setGpr(0, 4, 2)
     b.cpu.view.setUint32(AREA + 512, 1, true)
@@ -95,8 +95,7 @@ describe('XSAVE, XSAVEOPT and XRSTOR (SDM vol. 1, "Managing State Using the XSAV
     expect(b.u32(AREA + 416)).toBe(0xeeee_eeee)
   })
 
-  test('XRSTOR gives back what XSAVE took', () => {
-    const b = bench()
+  xsaveTest('XRSTOR gives back what XSAVE took', ({ b }) => {
     expect(b.outcome('XSAVE64', { size: 8, address: AREA })).toBe('ok')
     const before = fpuBytes(b)
     clearFpu(b)
@@ -105,8 +104,7 @@ describe('XSAVE, XSAVEOPT and XRSTOR (SDM vol. 1, "Managing State Using the XSAV
     expect(fpuBytes(b)).toEqual(before)
   })
 
-  test('a component whose bit is clear is initialised, MXCSR is loaded all the same', () => {
-    const b = bench()
+  xsaveTest('a component whose bit is clear is initialised, MXCSR is loaded all the same', ({ b }) => {
     b.cpu.view.setUint32(AREA + 24, 0x1f80, true)
     expect(b.outcome('XRSTOR', { size: 4, address: AREA })).toBe('ok')
     expect([b.s.get(S.S_FCW), b.s.get(S.S_FTAG_EMPTY), b.s.get(S.S_FTOP), b.s.get(S.S_MXCSR)]).toEqual([

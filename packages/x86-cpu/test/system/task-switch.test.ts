@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test as base } from 'vitest'
 import * as S from '../../src/state/state-layout.ts'
 import { afterInstruction } from '../../src/system/debug.ts'
 import { PendingEvent } from '../../src/system/events.ts'
@@ -61,6 +61,7 @@ function bench(task: NewTask = {}, cpl = 0): Bench {
   if (task.trap === true) view.setUint16(NEW_TSS + 0x64, 1, true)
   return b
 }
+const test = base.extend('b', () => bench())
 
 const far = (b: Bench, mnemonic: string, selector: number): string =>
   b.outcome(mnemonic, { length: 7, immediate: BigInt(selector) << 32n, operands: [{ kind: 'imm', size: 4 }] })
@@ -75,8 +76,7 @@ function pending(b: Bench, stepping = false): string {
 }
 
 describe('task switches (SDM vol. 3A, "Task Switching")', () => {
-  test('outside a logged pass the instruction starts again as one', () => {
-    const b = bench()
+  test('outside a logged pass the instruction starts again as one', ({ b }) => {
     b.s.set(S.S_LOGGED, 0)
     expect(b.run('JMPF', { immediate: BigInt(NEW_SEL) << 32n, operands: [{ kind: 'imm', size: 4 }] })).toBe(
       STATUS_RESTART,
@@ -114,8 +114,7 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
     expect(pending(b)).toBe('nothing')
   })
 
-  test('CR3 is loaded only while paging is on', () => {
-    const b = bench()
+  test('CR3 is loaded only while paging is on', ({ b }) => {
     expect(far(b, 'JMPF', NEW_SEL)).toBe('ok')
     expect(b.s.get(S.S_CR3)).toBe(0)
     const c = bench()
@@ -125,8 +124,7 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
     expect(c.cpu.host.controlChanges).toBeGreaterThan(0)
   })
 
-  test('IRET with NT goes back through the link', () => {
-    const b = bench()
+  test('IRET with NT goes back through the link', ({ b }) => {
     expect(far(b, 'CALLF', NEW_SEL)).toBe('ok')
     const kept = b.rip
     expect(b.outcome('IRETD')).toBe('ok')
@@ -243,8 +241,7 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
     expect([v.s.cpl, v.s.v86, v.s.segmentField(S.CS, 0), pending(v)]).toEqual([3, true, 0x1_2340, 'nothing'])
   })
 
-  test('local breakpoints are disabled, global ones stay', () => {
-    const b = bench()
+  test('local breakpoints are disabled, global ones stay', ({ b }) => {
     b.s.set(S.S_DR + 56, 0x7ff)
     expect(far(b, 'JMPF', NEW_SEL)).toBe('ok')
     expect(b.s.get(S.S_DR + 56)).toBe(0x6aa)
@@ -257,8 +254,9 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
     expect(pending(b, true)).toBe('#DB 8000')
   })
 
-  test('an exception through a task gate: its error code goes onto the new stack, the interrupted EIP into the old TSS', () => {
-    const b = bench()
+  test('an exception through a task gate: its error code goes onto the new stack, the interrupted EIP into the old TSS', ({
+    b,
+  }) => {
     b.idt(13, gate(NEW_SEL, 0, 0x85))
     b.deliver(exception(13, 0x50))
     expect([b.selector(S.TR), b.rip, b.rsp]).toEqual([NEW_SEL, 0x9000, 0x6ffc])
@@ -268,8 +266,7 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
     expect([b.u16(NEW_TSS), b.flags & S.FLAG_NT]).toEqual([TSS_SEL, S.FLAG_NT])
   })
 
-  test('an interrupt through a gate to a busy task is #GP with EXT', () => {
-    const b = bench()
+  test('an interrupt through a gate to a busy task is #GP with EXT', ({ b }) => {
     b.gdt(NEW_SEL, descriptor(NEW_TSS, 0x67, 0x8b))
     b.idt(0x20, gate(NEW_SEL, 0, 0x85))
     b.idt(13, gate(CODE0_SEL, 0x9100, 0x8e))
@@ -278,8 +275,7 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
     expect(b.s.get(S_ACTIVITY)).toBe(0)
   })
 
-  test('a 16-bit TSS', () => {
-    const b = bench()
+  test('a 16-bit TSS', ({ b }) => {
     b.gdt(NEW_SEL, descriptor(NEW_TSS, 0x2b, 0xe1))
     const { view } = b.cpu
     view.setUint16(NEW_TSS + 0x0e, 0x9000, true)
