@@ -25,7 +25,7 @@ export interface OfferedSystem {
   readonly bytes?: number
   /** Whether the page opens the system at once. */
   readonly opens?: boolean
-  /** The system still boots: the page offers it once it is there. */
+  /** The server still boots the system. The page fetches the list again until it has booted. */
   readonly boots?: boolean
   /** The failure of a recorded run, for people. */
   readonly failure?: string | undefined
