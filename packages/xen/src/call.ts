@@ -218,3 +218,20 @@ export class XenCall {
     return this.copyOut(pointer + BigInt(index * bytes), this.#bytes, bytes)
   }
 }
+
+/**
+ * Makes the handler of a call whose argument 1 points to a structure.
+ *
+ * @param answer - takes the structure. @returns a result, or the fields to write back
+ */
+export const ofStructure =
+  <const F extends Readonly<Record<string, FieldType>>>(
+    layout: Layout<F>,
+    answer: (call: XenCall, request: Values<F>) => number | Partial<Values<F>>,
+  ) =>
+  (call: XenCall, pointer: bigint = call.argument(1)): number => {
+    const request = call.read(layout, pointer)
+    if (request === null) return XenErrno.FAULT
+    const result = answer(call, request)
+    return typeof result === 'number' ? result : call.write(layout, pointer, result) ? 0 : XenErrno.FAULT
+  }

@@ -1,5 +1,5 @@
 import { P2mType, isForeign, isRam } from '@retrap/p2m'
-import type { XenCall, XenHypercall } from './call.ts'
+import { ofStructure, type XenCall, type XenHypercall } from './call.ts'
 import type { XenDomain } from './domain.ts'
 import { HvmParameter } from './hvm-parameters.ts'
 import { Layout } from './layout.ts'
@@ -28,8 +28,13 @@ type HvmOperations = Readonly<Partial<Record<number, XenHypercall>>>
 
 /** `HVMOP_*` by number (public header hvm/hvm_op.h). Other numbers are the toolstack's, or gone: -ENOSYS. */
 const COMMON: HvmOperations = {
-  0: (call) => setParameter(call, () => undefined),
-  1: getParameter,
+  0: setParameter(() => undefined),
+  // get_param
+  1: ofStructure(PARAMETER, ({ xen }, { domid, index }) => {
+    if (!xen.parameters.has(index)) return XenErrno.INVAL
+    const denied = xen.ownDomain(domid) || xen.parameters.mayRead(index)
+    return denied === 0 ? { value: xen.parameters.get(index) } : denied
+  }),
   // guest_request_vm_event: nobody monitors the guest
   24: (call) => (call.argument(1) === 0n ? 0 : XenErrno.INVAL),
 }
@@ -43,12 +48,11 @@ interface X86Side {
 /** Operations that x86 guests have. */
 const x86Operations = (x86: X86Side): HvmOperations => ({
   ...COMMON,
-  0: (call) =>
-    setParameter(call, (index, value) => {
-      if (index !== HvmParameter.CALLBACK_IRQ) return
-      x86.upcalls.setCallback(Number(value & 0xffff_ffffn), Number(value >> 32n))
-      call.xen.events.info.latch(!call.compat)
-    }),
+  0: setParameter((call, index, value) => {
+    if (index !== HvmParameter.CALLBACK_IRQ) return
+    x86.upcalls.setCallback(Number(value & 0xffff_ffffn), Number(value >> 32n))
+    call.xen.events.info.latch(!call.compat)
+  }),
   // flush_tlbs
   5: (call) => {
     if (call.argument(1) !== 0n) return XenErrno.INVAL
@@ -56,75 +60,47 @@ const x86Operations = (x86: X86Side): HvmOperations => ({
     return 0
   },
   // pagetable_dying: a hint for shadow page tables, which are not used
-  9: (call) => {
-    const request = call.read(PAGETABLE_DYING, call.argument(1))
-    if (request === null) return XenErrno.FAULT
-    return call.xen.ownDomain(request.domid) || XenErrno.INVAL
-  },
+  9: ofStructure(PAGETABLE_DYING, ({ xen }, { domid }) => xen.ownDomain(domid) || XenErrno.INVAL),
   // get_time
   10: (call) => {
     const now = systemTime(call.domain.clock)
     return call.write(GET_TIME, call.argument(1), { now }) ? 0 : XenErrno.FAULT
   },
   // xentrace: nobody takes the record
-  11: (call) => {
-    const record = call.read(XENTRACE, call.argument(1))
-    if (record === null) return XenErrno.FAULT
-    return record.extraBytes > MOST_TRACE_BYTES ? XenErrno.INVAL : 0
-  },
-  15: getMemoryType,
-  23: (call) => setUpcallVector(call, x86),
+  11: ofStructure(XENTRACE, (_call, { extraBytes }) => (extraBytes > MOST_TRACE_BYTES ? XenErrno.INVAL : 0)),
+  // get_mem_type
+  15: ofStructure(GET_MEM_TYPE, ({ xen }, { domid, pfn }) => {
+    const denied = xen.ownDomain(domid)
+    if (denied !== 0) return denied
+    return { type: pfn < GUEST_FRAMES ? memoryType(xen.memory.typeAt(Number(pfn))) : MEMORY_DEVICE }
+  }),
+  // set_evtchn_upcall_vector
+  23: ofStructure(UPCALL_VECTOR, (_call, request) => {
+    if (request.vector < FIRST_VECTOR) return XenErrno.INVAL
+    if (request.vcpu >= x86.domain.vcpus.length) return XenErrno.NOENT
+    x86.upcalls.setVector(request.vcpu, request.vector)
+    return 0
+  }),
   // altp2m
   25: () => XenErrno.OPNOTSUPP,
 })
 
 /** @param applied - is notified of a parameter that has been set */
-function setParameter(call: XenCall, applied: (index: number, value: bigint) => void): number {
-  const request = call.read(PARAMETER, call.argument(1))
-  if (request === null) return XenErrno.FAULT
-  const { index, value } = request
-  const { xen } = call
-  if (!xen.parameters.has(index)) return XenErrno.INVAL
-  const denied = xen.ownDomain(request.domid) || xen.parameters.mayWrite(index, value)
-  if (denied !== 0) return denied
-  xen.parameters.set(index, value)
-  applied(index, value)
-  return 0
-}
-
-function getParameter(call: XenCall): number {
-  const request = call.read(PARAMETER, call.argument(1))
-  if (request === null) return XenErrno.FAULT
-  const { xen } = call
-  if (!xen.parameters.has(request.index)) return XenErrno.INVAL
-  const denied = xen.ownDomain(request.domid) || xen.parameters.mayRead(request.index)
-  if (denied !== 0) return denied
-  const value = xen.parameters.get(request.index)
-  return call.write(PARAMETER, call.argument(1), { value }) ? 0 : XenErrno.FAULT
-}
-
-function getMemoryType(call: XenCall): number {
-  const request = call.read(GET_MEM_TYPE, call.argument(1))
-  if (request === null) return XenErrno.FAULT
-  const denied = call.xen.ownDomain(request.domid)
-  if (denied !== 0) return denied
-  const frame = request.pfn < GUEST_FRAMES ? Number(request.pfn) : -1
-  const type = frame < 0 ? MEMORY_DEVICE : memoryType(call.xen.memory.typeAt(frame))
-  return call.write(GET_MEM_TYPE, call.argument(1), { type }) ? 0 : XenErrno.FAULT
+function setParameter(applied: (call: XenCall, index: number, value: bigint) => void): XenHypercall {
+  return ofStructure(PARAMETER, (call, { domid, index, value }) => {
+    const { xen } = call
+    if (!xen.parameters.has(index)) return XenErrno.INVAL
+    const denied = xen.ownDomain(domid) || xen.parameters.mayWrite(index, value)
+    if (denied !== 0) return denied
+    xen.parameters.set(index, value)
+    applied(call, index, value)
+    return 0
+  })
 }
 
 function memoryType(type: number): number {
   if (type === P2mType.RAM_RO || type === P2mType.GRANT_MAP_RO) return MEMORY_ROM
   return isRam(type) || isForeign(type) ? MEMORY_RAM : MEMORY_DEVICE
-}
-
-function setUpcallVector(call: XenCall, { domain, upcalls }: X86Side): number {
-  const request = call.read(UPCALL_VECTOR, call.argument(1))
-  if (request === null) return XenErrno.FAULT
-  if (request.vector < FIRST_VECTOR) return XenErrno.INVAL
-  if (request.vcpu >= domain.vcpus.length) return XenErrno.NOENT
-  upcalls.setVector(request.vcpu, request.vector)
-  return 0
 }
 
 /** `hvm_op` of Arm guests: command, pointer. */

@@ -1,4 +1,4 @@
-import type { Hypercalls, XenCall, XenHypercall } from './call.ts'
+import { type Hypercalls, ofStructure, type XenCall, type XenHypercall } from './call.ts'
 import { eventChannelOp } from './events/event-channel-op.ts'
 import { grantTableOp } from './memory/grant-table-op.ts'
 import { Hypercall, XenErrno, XEN_MAJOR, XEN_MINOR, XenFeature } from './numbers.ts'
@@ -144,13 +144,10 @@ const OPERATIONS: readonly XenHypercall[] = [
   // platform_parameters: where the hypervisor begins in the guest's address space, in which it has no part
   (call) => (call.writeElement('ulong', call.argument(1), 0, 0n) ? 0 : XenErrno.FAULT),
   // get_features
-  (call) => {
-    const info = call.read(FEATURE_INFO, call.argument(1))
-    if (info === null) return XenErrno.FAULT
-    if (info.submapIndex !== 0) return XenErrno.INVAL
-    const submap = call.xen.architecture.features | (call.xen.hasPirqs ? 1 << XenFeature.HVM_PIRQS : 0)
-    return call.write(FEATURE_INFO, call.argument(1), { submap }) ? 0 : XenErrno.FAULT
-  },
+  ofStructure(FEATURE_INFO, ({ xen }, { submapIndex }) => {
+    if (submapIndex !== 0) return XenErrno.INVAL
+    return { submap: xen.architecture.features | (xen.hasPirqs ? 1 << XenFeature.HVM_PIRQS : 0) }
+  }),
   // pagesize
   (call) => (call.argument(1) === 0n ? PAGE_BYTES : XenErrno.INVAL),
   // guest_handle

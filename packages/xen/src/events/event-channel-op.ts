@@ -1,4 +1,4 @@
-import type { XenCall } from '../call.ts'
+import { ofStructure, type XenCall } from '../call.ts'
 import type { EventChannels } from './event-channels.ts'
 import { EventStatus } from './event-port.ts'
 import { FIFO_LINK_BITS } from './fifo-events.ts'
@@ -23,27 +23,22 @@ const SET_PRIORITY = new Layout({ port: 'u32', priority: 'u32' })
 type Operation = (call: XenCall, pointer: bigint) => number
 
 /** An operation without results. */
-const plain =
-  <const F extends Readonly<Record<string, FieldType>>>(
-    layout: Layout<F>,
-    act: (channels: EventChannels, given: Values<F>) => number,
-  ): Operation =>
-  (call, pointer) => {
-    const given = call.read(layout, pointer)
-    return given === null ? XenErrno.FAULT : act(call.xen.events.channels, given)
-  }
+const plain = <const F extends Readonly<Record<string, FieldType>>>(
+  layout: Layout<F>,
+  act: (channels: EventChannels, given: Values<F>) => number,
+): Operation => ofStructure(layout, (call, given) => act(call.xen.events.channels, given))
 
 /** An operation that gives a port. A port whose number the caller cannot be told is closed again. */
 const opening =
   <const F extends Readonly<Record<string, FieldType>>>(
     layout: Layout<F & { readonly port: 'u32' }>,
-    act: (channels: EventChannels, given: Values<F & { readonly port: 'u32' }>) => number,
+    act: (channels: EventChannels, given: Values<F & { readonly port: 'u32' }>, xen: XenCall['xen']) => number,
   ): Operation =>
   (call, pointer) => {
     const given = call.read(layout, pointer)
     if (given === null) return XenErrno.FAULT
     const { channels } = call.xen.events
-    const port = act(channels, given)
+    const port = act(channels, given, call.xen)
     if (port < 0) return port
     const at = pointer + BigInt(layout.offset('port', call.compat))
     if (call.writeElement('u32', at, 0, port)) return 0
@@ -51,29 +46,17 @@ const opening =
     return XenErrno.FAULT
   }
 
-function status(call: XenCall, pointer: bigint): number {
-  const given = call.read(STATUS, pointer)
-  if (given === null) return XenErrno.FAULT
+const status = ofStructure(STATUS, (call, given) => {
   const port = call.xen.events.channels.status(given.domain, given.port)
   if (typeof port === 'number') return port
   const virq = port.status === EventStatus.virq
-  const values = {
+  return {
     status: port.status,
     vcpu: port.vcpu,
     first: virq ? port.virq : port.remoteDomain,
     second: port.remotePort,
   }
-  return call.write(STATUS, pointer, values) ? 0 : XenErrno.FAULT
-}
-
-/** Devices' interrupts; without XENFEAT_hvm_pirqs they come through the interrupt controllers only. */
-function bindPirq(call: XenCall, pointer: bigint): number {
-  const { pirqs, hasPirqs } = call.xen
-  const open = opening(BIND_PIRQ, (channels, { pirq }) =>
-    hasPirqs && pirqs.exists(pirq) ? channels.bindPirq(pirq) : XenErrno.INVAL,
-  )
-  return open(call, pointer)
-}
+})
 
 /** Machine frame of RAM that the guest can write; −1 for what is none. */
 function writableFrame(call: XenCall, gfn: bigint): number {
@@ -82,26 +65,24 @@ function writableFrame(call: XenCall, gfn: bigint): number {
   return memory.ramAt(Number(gfn))
 }
 
-function initControl(call: XenCall, pointer: bigint): number {
-  const given = call.read(INIT_CONTROL, pointer)
-  if (given === null) return XenErrno.FAULT
+const initControl = ofStructure(INIT_CONTROL, (call, given) => {
   const { channels } = call.xen.events
   const result = channels.initControl(given.vcpu, writableFrame(call, given.gfn), given.offset)
-  if (result < 0) return result
-  return call.write(INIT_CONTROL, pointer, { linkBits: FIFO_LINK_BITS }) ? 0 : XenErrno.FAULT
-}
+  return result < 0 ? result : { linkBits: FIFO_LINK_BITS }
+})
 
-function expandArray(call: XenCall, pointer: bigint): number {
-  const given = call.read(EXPAND_ARRAY, pointer)
-  if (given === null) return XenErrno.FAULT
-  return call.xen.events.channels.expandArray(writableFrame(call, given.gfn))
-}
+const expandArray = ofStructure(EXPAND_ARRAY, (call, given) =>
+  call.xen.events.channels.expandArray(writableFrame(call, given.gfn)),
+)
 
 /** By number, EVTCHNOP_* (public/event_channel.h). */
 const OPERATIONS: readonly Operation[] = [
   opening(BIND_INTERDOMAIN, (channels, { remote, remotePort }) => channels.bindInterdomain(remote, remotePort)),
   opening(BIND_VIRQ, (channels, { virq, vcpu }) => channels.bindVirq(virq, vcpu)),
-  bindPirq,
+  // Devices' interrupts; without XENFEAT_hvm_pirqs they come through the interrupt controllers only.
+  opening(BIND_PIRQ, (channels, { pirq }, { pirqs, hasPirqs }) =>
+    hasPirqs && pirqs.exists(pirq) ? channels.bindPirq(pirq) : XenErrno.INVAL,
+  ),
   plain(PORT, (channels, { port }) => channels.close(port)),
   plain(PORT, (channels, { port }) => channels.send(port)),
   status,

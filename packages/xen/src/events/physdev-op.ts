@@ -1,4 +1,4 @@
-import type { XenCall, XenHypercall } from '../call.ts'
+import { ofStructure, type XenCall, type XenHypercall } from '../call.ts'
 import { Layout } from '../layout.ts'
 import { Domid, XenErrno } from '../numbers.ts'
 
@@ -24,48 +24,35 @@ const NEEDS_EOI = 1
 /** `PHYSDEVOP_*` that hardware guests have, by number (public header physdev.h). */
 const OPERATIONS: Readonly<Partial<Record<number, XenHypercall>>> = {
   // irq_status_query
-  5: (call) => {
-    const request = call.read(STATUS_QUERY, call.argument(1))
-    if (request === null) return XenErrno.FAULT
-    if (!call.xen.pirqs.isMapped(request.irq)) return XenErrno.INVAL
-    return call.write(STATUS_QUERY, call.argument(1), { flags: NEEDS_EOI }) ? 0 : XenErrno.FAULT
-  },
+  5: ofStructure(STATUS_QUERY, ({ xen: { pirqs } }, { irq }) =>
+    pirqs.isMapped(irq) ? { flags: NEEDS_EOI } : XenErrno.INVAL,
+  ),
   // eoi
-  12: (call) => {
-    const request = call.read(EOI, call.argument(1))
-    if (request === null) return XenErrno.FAULT
-    if (!call.xen.pirqs.exists(request.irq)) return XenErrno.INVAL
-    call.xen.pirqs.endOfInterrupt(request.irq)
+  12: ofStructure(EOI, ({ xen: { pirqs } }, { irq }) => {
+    if (!pirqs.exists(irq)) return XenErrno.INVAL
+    pirqs.endOfInterrupt(irq)
     return 0
-  },
+  }),
   // map_pirq
-  13: (call) => {
-    const request = call.read(MAP_PIRQ, call.argument(1))
-    if (request === null) return XenErrno.FAULT
+  13: ofStructure(MAP_PIRQ, (call, request) => {
     const denied = self(call, request.domid)
     if (denied !== 0) return denied
     // MSI messages contain their pirq number.
     if (request.type !== TYPE_GSI) return XenErrno.INVAL
     const pirq = call.xen.pirqs.mapGsi(request.index, request.pirq)
-    if (pirq < 0) return pirq
-    return call.write(MAP_PIRQ, call.argument(1), { pirq }) ? 0 : XenErrno.FAULT
-  },
+    return pirq < 0 ? pirq : { pirq }
+  }),
   // unmap_pirq
-  14: (call) => {
-    const request = call.read(UNMAP_PIRQ, call.argument(1))
-    if (request === null) return XenErrno.FAULT
+  14: ofStructure(UNMAP_PIRQ, (call, request) => {
     const denied = self(call, request.domid)
     if (denied === 0) call.xen.pirqs.unmap(request.pirq)
     return denied
-  },
+  }),
   // get_free_pirq
-  23: (call) => {
-    const request = call.read(FREE_PIRQ, call.argument(1))
-    if (request === null) return XenErrno.FAULT
+  23: ofStructure(FREE_PIRQ, (call, request) => {
     const pirq = call.xen.pirqs.reserve(request.type)
-    if (pirq < 0) return pirq
-    return call.write(FREE_PIRQ, call.argument(1), { pirq }) ? 0 : XenErrno.FAULT
-  },
+    return pirq < 0 ? pirq : { pirq }
+  }),
 }
 
 /** A guest may make the call for DOMID_SELF alone: by number it is a toolstack's call. */

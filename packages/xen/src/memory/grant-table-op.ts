@@ -1,5 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import type { XenCall } from '../call.ts'
+import { ofStructure, type XenCall } from '../call.ts'
 import { GrantStatus, MAX_GRANT_FRAMES } from './grant-table.ts'
 import { Layout } from '../layout.ts'
 import { Domid, XenErrno } from '../numbers.ts'
@@ -57,21 +57,12 @@ function foreignStatus(domid: number): number {
   return domid === Domid.TOOLSTACK ? GrantStatus.PERMISSION_DENIED : GrantStatus.BAD_DOMAIN
 }
 
-function map(call: XenCall, pointer: bigint): number {
-  const request = call.read(MAP, pointer)
-  if (request === null) return XenErrno.FAULT
-  const handle = mapOne(call, request.flags, request.address, request.ref, request.domid)
-  const done =
-    handle < 0
-      ? call.write(MAP, pointer, { status: handle })
-      : call.write(MAP, pointer, {
-          status: GrantStatus.OKAY,
-          handle,
-          // Devices of this guest take guest-physical addresses.
-          busAddress: BigInt(call.xen.grants.usedFrame(request.ref)) * 0x1000n,
-        })
-  return done ? 0 : XenErrno.FAULT
-}
+const map = ofStructure(MAP, (call, { flags, address, ref, domid }) => {
+  const handle = mapOne(call, flags, address, ref, domid)
+  if (handle < 0) return { status: handle }
+  // Devices of this guest take guest-physical addresses.
+  return { status: GrantStatus.OKAY, handle, busAddress: BigInt(call.xen.grants.usedFrame(ref)) * 0x1000n }
+})
 
 function mapOne(call: XenCall, flags: number, address: bigint, ref: number, domid: number): number {
   if ((flags & (DEVICE_MAP | HOST_MAP)) === 0) return GrantStatus.BAD_GNTREF
@@ -82,17 +73,11 @@ function mapOne(call: XenCall, flags: number, address: bigint, ref: number, domi
   return xen.grants.map(ref, domid, Number(address >> 12n), (flags & READ_ONLY) === 0)
 }
 
-function unmap(call: XenCall, pointer: bigint): number {
-  const request = call.read(UNMAP, pointer)
-  if (request === null) return XenErrno.FAULT
-  const gfn = request.address === 0n ? -1 : Number(request.address >> 12n)
-  const status = call.xen.grants.unmap(request.handle, gfn)
-  return call.write(UNMAP, pointer, { status }) ? 0 : XenErrno.FAULT
-}
+const unmap = ofStructure(UNMAP, ({ xen }, { address, handle }) => ({
+  status: xen.grants.unmap(handle, address === 0n ? -1 : Number(address >> 12n)),
+}))
 
-function setup(call: XenCall, pointer: bigint): number {
-  const request = call.read(SETUP, pointer)
-  if (request === null) return XenErrno.FAULT
+const setup = ofStructure(SETUP, (call, request) => {
   const { grants } = call.xen
   let status: number = GrantStatus.OKAY
   if (call.xen.ownDomain(request.domid) !== 0) status = foreignStatus(request.domid)
@@ -105,18 +90,14 @@ function setup(call: XenCall, pointer: bigint): number {
       }
     }
   }
-  return call.write(SETUP, pointer, { status }) ? 0 : XenErrno.FAULT
-}
+  return { status }
+})
 
-function query(call: XenCall, pointer: bigint): number {
-  const request = call.read(QUERY, pointer)
-  if (request === null) return XenErrno.FAULT
-  const answer =
-    call.xen.ownDomain(request.domid) === 0
-      ? { frames: call.xen.grants.frames, maxFrames: MAX_GRANT_FRAMES, status: GrantStatus.OKAY }
-      : { status: foreignStatus(request.domid) }
-  return call.write(QUERY, pointer, answer) ? 0 : XenErrno.FAULT
-}
+const query = ofStructure(QUERY, ({ xen }, { domid }) =>
+  xen.ownDomain(domid) === 0
+    ? { frames: xen.grants.frames, maxFrames: MAX_GRANT_FRAMES, status: GrantStatus.OKAY }
+    : { status: foreignStatus(domid) },
+)
 
 function setVersion(call: XenCall, pointer: bigint): number {
   const request = call.read(SET_VERSION, pointer)
@@ -126,17 +107,12 @@ function setVersion(call: XenCall, pointer: bigint): number {
   return call.write(SET_VERSION, pointer, { version: grants.version }) ? result : XenErrno.FAULT
 }
 
-function getVersion(call: XenCall, pointer: bigint): number {
-  const request = call.read(GET_VERSION, pointer)
-  if (request === null) return XenErrno.FAULT
-  const denied = call.xen.ownDomain(request.domid)
-  if (denied !== 0) return denied
-  return call.write(GET_VERSION, pointer, { version: call.xen.grants.version }) ? 0 : XenErrno.FAULT
-}
+const getVersion = ofStructure(
+  GET_VERSION,
+  ({ xen }, { domid }) => xen.ownDomain(domid) || { version: xen.grants.version },
+)
 
-function statusFrames(call: XenCall, pointer: bigint): number {
-  const request = call.read(STATUS_FRAMES, pointer)
-  if (request === null) return XenErrno.FAULT
+const statusFrames = ofStructure(STATUS_FRAMES, (call, request) => {
   const { grants } = call.xen
   let status: number = GrantStatus.OKAY
   if (call.xen.ownDomain(request.domid) !== 0) status = foreignStatus(request.domid)
@@ -147,15 +123,10 @@ function statusFrames(call: XenCall, pointer: bigint): number {
       if (!call.writeElement('u64', request.list, i, gfn)) status = GrantStatus.BAD_VIRT_ADDR
     }
   }
-  return call.write(STATUS_FRAMES, pointer, { status }) ? 0 : XenErrno.FAULT
-}
+  return { status }
+})
 
-function swap(call: XenCall, pointer: bigint): number {
-  const request = call.read(SWAP, pointer)
-  if (request === null) return XenErrno.FAULT
-  const status = call.xen.grants.swap(request.a, request.b)
-  return call.write(SWAP, pointer, { status }) ? 0 : XenErrno.FAULT
-}
+const swap = ofStructure(SWAP, ({ xen }, { a, b }) => ({ status: xen.grants.swap(a, b) }))
 
 /** One end of a copy: its frame, and a function that releases it. */
 interface End {

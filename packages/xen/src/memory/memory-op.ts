@@ -1,4 +1,4 @@
-import type { XenCall, XenHypercall } from '../call.ts'
+import { ofStructure, type XenCall, type XenHypercall } from '../call.ts'
 import { exchange } from './memory-exchange.ts'
 import { addToPhysmap, addToPhysmapBatch, removeFromPhysmap } from './memory-physmap.ts'
 import {
@@ -53,7 +53,7 @@ const ofDomain = (answer: XenHypercall): MemoryOperation =>
 /** The toolstack's to ask: the guest is told whether its argument can be read, and then that it may not. */
 const privileged = (
   argument: Layout<Readonly<Record<string, 'u16' | 'u32' | 'u64' | 'pointer' | 'ulong'>>>,
-): MemoryOperation => whole((call) => (call.read(argument, call.argument(1)) === null ? XenErrno.FAULT : XenErrno.PERM))
+): MemoryOperation => whole(ofStructure(argument, () => XenErrno.PERM))
 
 type MemoryOperations = Readonly<Partial<Record<number, MemoryOperation>>>
 
@@ -80,12 +80,11 @@ const COMMON: MemoryOperations = {
   // claim_pages
   24: privileged(CLAIM),
   // get_vnumainfo
-  26: whole((call) => {
-    const topology = call.read(TOPOLOGY, call.argument(1))
-    if (topology === null) return XenErrno.FAULT
-    if (topology.pad !== 0) return XenErrno.INVAL
-    return call.xen.ownDomain(topology.domid) || XenErrno.OPNOTSUPP
-  }),
+  26: whole(
+    ofStructure(TOPOLOGY, ({ xen }, { pad, domid }) =>
+      pad === 0 ? xen.ownDomain(domid) || XenErrno.OPNOTSUPP : XenErrno.INVAL,
+    ),
+  ),
 }
 
 /** Operations of x86 guests, beside the common ones: the firmware's memory map, populate-on-demand, reserved memory. */
@@ -99,12 +98,7 @@ const X86: MemoryOperations = {
   16: privileged(POD_TARGET),
   17: privileged(POD_TARGET),
   // reserved_device_memory_map: no device has any
-  27: whole((call) => {
-    const map = call.read(RESERVED_MAP, call.argument(1))
-    if (map === null) return XenErrno.FAULT
-    if ((map.flags & ~1) !== 0) return XenErrno.INVAL
-    return call.write(RESERVED_MAP, call.argument(1), { entries: 0 }) ? 0 : XenErrno.FAULT
-  }),
+  27: whole(ofStructure(RESERVED_MAP, (_call, { flags }) => ((flags & ~1) === 0 ? { entries: 0 } : XenErrno.INVAL))),
 }
 
 /** `memory_op`: command, pointer. */

@@ -1,5 +1,5 @@
 import { INVALID_MFN } from '@retrap/p2m'
-import type { XenCall } from '../call.ts'
+import { ofStructure, type XenCall, type XenHypercall } from '../call.ts'
 import type { GrantTable } from './grant-table.ts'
 import { Layout } from '../layout.ts'
 import { preemptAt } from './memory-reservation.ts'
@@ -77,13 +77,10 @@ export function addToPhysmapBatch(call: XenCall, start: number): number {
 }
 
 /** `XENMEM_remove_from_physmap`. RAM that is removed goes back to the machine. */
-export function removeFromPhysmap(call: XenCall): number {
-  const request = call.read(REMOVE, call.argument(1))
-  if (request === null) return XenErrno.FAULT
-  const denied = call.xen.ownDomain(request.domid)
-  if (denied !== 0) return denied
-  return call.xen.memory.remove(frame(request.gfn), 1) === 1 ? 0 : XenErrno.NOENT
-}
+export const removeFromPhysmap: XenHypercall = ofStructure(
+  REMOVE,
+  ({ xen }, { domid, gfn }) => xen.ownDomain(domid) || (xen.memory.remove(frame(gfn), 1) === 1 ? 0 : XenErrno.NOENT),
+)
 
 /** A frame number, or one that no guest can have. */
 function frame(value: bigint): number {

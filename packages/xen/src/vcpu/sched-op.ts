@@ -1,5 +1,5 @@
 import { Instant } from '@retrap/device'
-import type { XenCall, XenHypercall } from '../call.ts'
+import { ofStructure, type XenCall, type XenHypercall } from '../call.ts'
 import { Layout } from '../layout.ts'
 import { XenErrno } from '../numbers.ts'
 
@@ -18,26 +18,21 @@ const OPERATIONS: readonly XenHypercall[] = [
     return 0
   },
   block,
-  shutdown,
+  // shutdown
+  ofStructure(SHUTDOWN, ({ xen, vcpu }, { reason }) => {
+    xen.shutDown(vcpu.id, reason)
+    return 0
+  }),
   poll,
   // remote_shutdown: the toolstack's to make
-  (call) => {
-    const request = call.read(REMOTE_SHUTDOWN, call.argument(1))
-    if (request === null) return XenErrno.FAULT
-    return call.xen.ownDomain(request.domid) || XenErrno.PERM
-  },
+  ofStructure(REMOTE_SHUTDOWN, ({ xen }, { domid }) => xen.ownDomain(domid) || XenErrno.PERM),
   // shutdown_code
-  (call) => {
-    const request = call.read(SHUTDOWN, call.argument(1))
-    if (request === null) return XenErrno.FAULT
-    call.xen.latchShutdown(request.reason)
+  ofStructure(SHUTDOWN, ({ xen }, { reason }) => {
+    xen.latchShutdown(reason)
     return 0
-  },
+  }),
   // watchdog
-  (call) => {
-    const request = call.read(WATCHDOG, call.argument(1))
-    return request === null ? XenErrno.FAULT : call.xen.watchdogs.set(request.id, request.timeout)
-  },
+  ofStructure(WATCHDOG, ({ xen }, { id, timeout }) => xen.watchdogs.set(id, timeout)),
   // pin_override: for who has processors of the host's
   () => XenErrno.PERM,
 ]
@@ -72,13 +67,6 @@ function wait(call: XenCall, ports: readonly number[], deadline: Instant | null)
   if (vcpu.interruptWaits) return
   xen.blocked.block(vcpu.id, ports, deadline)
   vcpu.endTurn()
-}
-
-function shutdown(call: XenCall): number {
-  const request = call.read(SHUTDOWN, call.argument(1))
-  if (request === null) return XenErrno.FAULT
-  call.xen.shutDown(call.vcpu.id, request.reason)
-  return 0
 }
 
 /** `sched_op`: command, pointer. */
