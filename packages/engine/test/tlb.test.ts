@@ -95,10 +95,9 @@ describe('the TLB', () => {
     }
   })
 
-  test.each([0x4000, 0x1_0000, 0x20_0000, 0x40_0000, 0x80_0000, 0x200_0000, 0x4000_0000])(
+  test.for([0x4000, 0x1_0000, 0x20_0000, 0x40_0000, 0x80_0000, 0x200_0000, 0x4000_0000])(
     'INVLPG of any byte of a page of %i bytes drops all of it',
-    (pageBytes) => {
-      const tlb = emptyTlb()
+    (pageBytes, { tlb }) => {
       const start = 0x4000_0000
       tlb.fill(TLB_USER, TLB_READ, start + 0x3000, 0, 0x9000, ofPage(false, pageBytes))
       tlb.invalidatePage(start + pageBytes - 1, 0)
@@ -259,7 +258,7 @@ describe('the TLB', () => {
   })
 
   // The page of a guest that waits in MWAIT, again and again.
-  test.each([
+  test.for([
     { given: 'one entry', make: [0x7000] },
     { given: 'one entry, made twice', make: [0x7000, 0x7000] },
     { given: 'two entries', make: [0x7000, 0x8000] },
@@ -267,8 +266,7 @@ describe('the TLB', () => {
     { given: 'an entry that is parked', make: [0x7000, 'park'] },
     { given: 'an entry that is parked, and another', make: [0x7000, 'park', 0x8000] },
     { given: 'an entry whose place another frame has', make: [0x7000, 0x10_7000] },
-  ] as const)('a frame that is dropped each time that it can be written: $given', ({ make }) => {
-    const tlb = emptyTlb()
+  ] as const)('a frame that is dropped each time that it can be written: $given', ({ make }, { tlb }) => {
     for (let round = 0; round < 3; round++) {
       let pcid = 0
       for (const one of make) {

@@ -48,13 +48,12 @@ describe('translation (SDM vol. 3A, "Paging")', () => {
     expect(result.flags).toBe(MAP_WRITABLE | MAP_USER | MAP_DIRTY)
   })
 
-  test.each([
+  test.for([
     { mode: 2, frame: 0x8765_4000n },
     { mode: 3, frame: 0x65_8765_4000n },
     { mode: 4, frame: 0x65_8765_4000n },
     { mode: 5, frame: 0x65_8765_4000n },
-  ])('$mode-level tables lead to a 4 KiB page', ({ mode, frame }) => {
-    const memory = new Memory()
+  ])('$mode-level tables lead to a 4 KiB page', ({ mode, frame }, { memory }) => {
     const linear = LINEAR[mode] as bigint
     buildPath(memory, mode, linear, frame)
     const context = contextOf(registersFor(mode))

@@ -78,7 +78,7 @@ describe('ordered accesses', () => {
     expect(log.dataLo(log.access(AccessKind.READ, 0x1000, 0, 1, accessTag(2)))).toBe(2)
   })
 
-  test.each([
+  test.for([
     { size: 1, lo: 0xef, hi: 0 },
     { size: 2, lo: 0xcdef, hi: 0 },
     { size: 3, lo: 0xab_cdef, hi: 0 },
@@ -87,8 +87,7 @@ describe('ordered accesses', () => {
     { size: 6, lo: 0x89ab_cdef, hi: 0xffff },
     { size: 7, lo: 0x89ab_cdef, hi: 0xff_ffff },
     { size: 8, lo: 0x89ab_cdef, hi: 0xffff_ffff },
-  ])('an access of $size bytes keeps no others', ({ size, lo, hi }) => {
-    const log = started()
+  ])('an access of $size bytes keeps no others', ({ size, lo, hi }, { log }) => {
     const index = log.access(AccessKind.READ, 0x1000, 0, size, accessTag(1))
     log.setData(index, 0x89ab_cdef, 0xffff_ffff)
     expect([log.dataLo(index) >>> 0, log.dataHi(index) >>> 0]).toEqual([lo, hi])
@@ -182,14 +181,13 @@ describe('ordered accesses', () => {
 
 describe('a replay that leaves its path', () => {
   const recorded = { kind: AccessKind.MMIO_READ, lo: 0x1000, hi: 2, size: 4, tag: 7 }
-  test.each([
+  test.for([
     { what: 'another kind', made: { ...recorded, kind: AccessKind.READ } },
     { what: 'another address', made: { ...recorded, lo: 0x1004 } },
     { what: 'another address above 4 GiB', made: { ...recorded, hi: 3 } },
     { what: 'another size', made: { ...recorded, size: 8 } },
     { what: 'another tag', made: { ...recorded, tag: 8 } },
-  ])('$what stops it, with both accesses in the error', ({ made }) => {
-    const log = started()
+  ])('$what stops it, with both accesses in the error', ({ made }, { log }) => {
     const index = log.access(recorded.kind, recorded.lo, recorded.hi, recorded.size, recorded.tag)
     log.setData(index, 0x0403_0201, 0)
     log.complete(index)
@@ -344,12 +342,11 @@ describe('misuse of a log', () => {
 })
 
 describe('the room that the derivation asks for', () => {
-  test.each([
+  test.for([
     { instruction: 'a gather of 16 straddling elements from devices', walks: 34, bytes: 64 + 2 },
     { instruction: 'ENTER of level 31 on a device', walks: 6, bytes: 512 + 2 },
     { instruction: 'a task switch on devices', walks: 26, bytes: 297 + 2 },
-  ])('$instruction fits', ({ walks, bytes }) => {
-    const log = started()
+  ])('$instruction fits', ({ walks, bytes }, { log }) => {
     for (let walk = 0; walk < walks; walk++) {
       log.beginWalk()
       for (let level = 0; level < 5; level++) {

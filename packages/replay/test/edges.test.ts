@@ -25,8 +25,7 @@ describe('addresses above 4 GiB', () => {
     }
   })
 
-  test.each([0xffff_f000, 2 ** 32, 3 * 2 ** 32, 2 ** 52 - 8])('of tables are those of the log: %d', (gpa) => {
-    const log = started()
+  test.for([0xffff_f000, 2 ** 32, 3 * 2 ** 32, 2 ** 52 - 8])('of tables are those of the log: %d', (gpa, { log }) => {
     const found = (into: Uint32Array): true => (into.set([0x2007, 5]), true)
     const tables = new replay.LoggedTables(log, {
       ...{ read32: (_, into) => found(into), read64: (_, into) => found(into) },

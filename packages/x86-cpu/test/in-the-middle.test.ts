@@ -220,13 +220,12 @@ describe('what waits for the next instruction', () => {
   })
 })
 
-test.each([
+test.for([
   { what: 'a device', device: true },
   { what: 'RAM', device: false },
 ])(
   'a fault in the middle of REPNE SCAS finds the flags of before it, whatever has been compared: $what',
-  ({ device }) => {
-    const pc = new BareCpu()
+  ({ device }, { pc }) => {
     const page = DEVICE >>> 12
     if (device) pc.host.devices.set(page, { read: () => 0x55n, write: () => true })
     pc.write64(PAGE_TABLE + 8 * (page + 1), 0n)

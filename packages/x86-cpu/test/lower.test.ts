@@ -20,7 +20,7 @@ interface AddressCase {
 }
 
 describe('effective addresses in 64-bit mode (SDM vol. 1, "Specifying an Offset in 64-Bit Mode")', () => {
-  test.each<AddressCase>([
+  test.for<AddressCase>([
     { form: '[disp32]', at: 0x9000, build: (asm) => asm.mov(x86.rax, x86.qword(0x9000)) },
     { form: '[base]', registers: { rbx: 0x9000 }, at: 0x9000, build: (asm) => asm.mov(x86.rax, x86.qword(x86.rbx)) },
     {
@@ -80,8 +80,7 @@ describe('effective addresses in 64-bit mode (SDM vol. 1, "Specifying an Offset 
       build: (asm) => asm.mov(x86.rax, x86.qword(x86.ebx, { segment: x86.fs })),
     },
     { form: '[rip + label]', at: 0x2010, build: (asm) => asm.mov(x86.rax, x86.qword(x86.rip(0x2010))) },
-  ])('$form', ({ registers, fs: base, at, build }) => {
-    const pc = new BareCpu()
+  ])('$form', ({ registers, fs: base, at, build }, { pc }) => {
     for (const [name, value] of Object.entries(registers ?? {})) pc.setRegister(name as GeneralRegister, value)
     if (base !== undefined) for (const segment of [FS, GS]) setBase(pc, segment, base)
     pc.write64(at, MARK)
@@ -110,8 +109,7 @@ describe('effective addresses in 64-bit mode (SDM vol. 1, "Specifying an Offset 
     expect(pc.read64(0xa000)).toBe(MARK)
   })
 
-  test.each([0, 5, 0xff8])('RIP-relative to 2^31 − 1 and −2^31, from offset %i of a page', (offset) => {
-    const pc = new BareCpu()
+  test.for([0, 5, 0xff8])('RIP-relative to 2^31 − 1 and −2^31, from offset %i of a page', (offset, { pc }) => {
     pc.write64(0x30_0000 + 8 * 511, 0x30_1007n)
     pc.cpu.u64[0] = 0n
     // LEA at HIGH + 0x5000 + offset: the results are checked, not what is there.
@@ -273,14 +271,13 @@ describe('what is no instruction', () => {
     }
   })
 
-  test.each([
+  test.for([
     { what: 'an opcode that 64-bit mode lacks', bytes: [0x06] },
     { what: 'UD2', bytes: [0x0f, 0x0b] },
     { what: 'LOCK on a form that cannot have it', bytes: [0xf0, 0x90] },
     { what: 'AVX, which CPUID does not offer', bytes: [0xc5, 0xf8, 0x58, 0xc1] },
     { what: 'sixteen bytes of prefixes: #GP', bytes: [...Array.from({ length: 15 }, () => 0x66), 0x90], vector: 13 },
-  ])('$what raises its exception at its own address', ({ bytes, vector = 6 }) => {
-    const pc = new BareCpu()
+  ])('$what raises its exception at its own address', ({ bytes, vector = 6 }, { pc }) => {
     // The handlers note the vector, and for #GP the error code below the return address.
     pc.vector(6, 0x4000)
     pc.program((asm) => asm.mov(x86.eax, 6).mov(x86.rbx, x86.qword(x86.rsp)).hlt(), 0x4000)

@@ -214,13 +214,12 @@ describe('events end the wait', () => {
     expect(pc.register('rbx')).toBe(1n)
   })
 
-  test.each([
+  test.for([
     { what: 'an interrupt', between: (asm: Assembler) => asm.int(IRQ) },
     { what: 'a load of CR3', between: (asm: Assembler) => asm.mov(rcx, cr3).mov(cr3, rcx).xor(ecx, ecx) },
     { what: 'INVLPG', between: (asm: Assembler) => asm.invlpg(qword(0x7000)) },
     { what: 'an exception', between: (asm: Assembler) => asm.ud2() },
-  ])('between MONITOR and MWAIT, $what: MWAIT does not wait', ({ between }) => {
-    const pc = new BareCpu()
+  ])('between MONITOR and MWAIT, $what: MWAIT does not wait', ({ between }, { pc }) => {
     pc.vector(IRQ, HANDLER)
     pc.program((asm) => asm.iretq(), HANDLER)
     pc.vector(6, FAULT)

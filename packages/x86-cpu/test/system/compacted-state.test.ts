@@ -36,8 +36,7 @@ const test = base.extend('b', () => bench()).extend('written', () => saved())
 const EMPTY = 0xeeee_eeee
 
 describe('XSAVEC and XSAVES (SDM vol. 1, "Operation of XSAVEC", "Operation of XSAVES")', () => {
-  test.each(['XSAVEC64', 'XSAVES64'])('%s writes what is in use, one component behind the other', (mnemonic) => {
-    const b = bench()
+  test.for(['XSAVEC64', 'XSAVES64'])('%s writes what is in use, one component behind the other', (mnemonic, { b }) => {
     expect(b.outcome(mnemonic, { size: 8, address: AREA })).toBe('ok')
     expect([512, 516, 520, 524, 528].map((at) => b.u32(AREA + at))).toEqual([0x206, 0, 0x207, COMPACTED, EMPTY])
     // x87 is not written, MXCSR goes with SSE.

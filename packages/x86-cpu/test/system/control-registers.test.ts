@@ -30,7 +30,7 @@ const PAE = 1 << 5
 const PCIDE = 1 << 17
 
 describe('MOV to control registers (SDM vol. 2B, "MOV—Move to/from Control Registers")', () => {
-  test.each([
+  test.for([
     { register: S.S_CR0, value: PG, result: '#GP(0)', why: 'PG without PE' },
     { register: S.S_CR0, value: PE | NW, result: '#GP(0)', why: 'NW without CD' },
     { register: S.S_CR0, value: PE | NW | CD, result: 'ok' },
@@ -46,8 +46,7 @@ describe('MOV to control registers (SDM vol. 2B, "MOV—Move to/from Control Reg
     { register: S.S_CR8, value: 15, result: 'ok' },
     { register: S.S_CR8, value: 16, result: '#GP(0)' },
     { register: S.S_CR2, value: 0x1234_5678, result: 'ok' },
-  ])('$register := $value: $result', ({ register, value, result }) => {
-    const b = Bench.protected32()
+  ])('$register := $value: $result', ({ register, value, result }, { protected32: b }) => {
     const before = b.s.get(register)
     expect(move(b, register, value)).toBe(result)
     if (result !== 'ok') expect(b.s.get(register)).toBe(before)
@@ -107,7 +106,7 @@ describe('MOV to control registers (SDM vol. 2B, "MOV—Move to/from Control Reg
     const table = (b: Bench, ...entries: readonly bigint[]): void => {
       entries.forEach((entry, i) => b.cpu.view.setBigUint64(0x5020 + 8 * i, entry, true))
     }
-    test.each([
+    test.for([
       { entries: [0x1001n, 0n, 0x3019n, 0x4001n], result: 'ok' },
       { entries: [0n, 0x1e6n, 0n, 0n], result: 'ok', why: 'reserved bits count in present entries only' },
       { entries: [0x1001n, 0x1003n, 0n, 0n], result: '#GP(0)', why: 'bit 1' },
@@ -115,8 +114,7 @@ describe('MOV to control registers (SDM vol. 2B, "MOV—Move to/from Control Reg
       { entries: [0x1001n, 0x1101n, 0n, 0n], result: '#GP(0)', why: 'bit 8' },
       { entries: [(1n << 40n) | 1n, 0n, 0n, 0n], result: '#GP(0)', why: 'beyond 40 bits' },
       { entries: [(1n << 63n) | 1n, 0n, 0n, 0n], result: '#GP(0)', why: 'bit 63' },
-    ])('$entries: $result', ({ entries, result }) => {
-      const b = Bench.protected32()
+    ])('$entries: $result', ({ entries, result }, { protected32: b }) => {
       b.s.set(S.S_CR4, PAE)
       table(b, ...entries)
       b.s.set(S.S_CR0, PG + PE + 0x10)
@@ -126,7 +124,7 @@ describe('MOV to control registers (SDM vol. 2B, "MOV—Move to/from Control Reg
       expect(b.s.get(S.S_CR3)).toBe(result === 'ok' ? 0x503f : 0)
     })
 
-    test.each([
+    test.for([
       { what: 'PG', setup: (b: Bench) => b.s.set(S.S_CR4, PAE), register: S.S_CR0, value: PG + PE, loads: true },
       {
         what: 'PGE',
@@ -142,8 +140,7 @@ describe('MOV to control registers (SDM vol. 2B, "MOV—Move to/from Control Reg
         value: PAE | 0x200,
         loads: false,
       },
-    ])('a change of $what loads them: $loads', ({ setup, register, value, loads }) => {
-      const b = Bench.protected32()
+    ])('a change of $what loads them: $loads', ({ setup, register, value, loads }, { protected32: b }) => {
       setup(b)
       b.s.set(S.S_CR3, 0x5020)
       table(b, 0x7001n)
@@ -159,12 +156,11 @@ describe('MOV to control registers (SDM vol. 2B, "MOV—Move to/from Control Reg
       return b
     }
 
-    test.each([
+    test.for([
       { cr3: 0x1000, result: 'ok' },
       { cr3: 0x1018, result: '#GP(0)', why: 'PWT and PCD would become a PCID' },
       { cr3: 0x1fff, result: '#GP(0)' },
-    ])('CR4.PCIDE can be set with CR3 $cr3: $result', ({ cr3, result }) => {
-      const b = Bench.long64()
+    ])('CR4.PCIDE can be set with CR3 $cr3: $result', ({ cr3, result }, { long64: b }) => {
       b.s.set(S.S_CR3, cr3)
       expect(move(b, S.S_CR4, PAE | PCIDE)).toBe(result)
       expect(b.cpu.flushes).toEqual([])
@@ -225,8 +221,7 @@ describe('MOV to control registers (SDM vol. 2B, "MOV—Move to/from Control Reg
         expect(run(Bench.long64(3), 1)).toBe('#GP(0)')
       })
 
-      test.each([0, 1])('type %s without CR4.PCIDE takes PCID 0 only', (type) => {
-        const b = Bench.long64()
+      test.for([0, 1])('type %s without CR4.PCIDE takes PCID 0 only', (type, { long64: b }) => {
         descriptor(b, 1n, 0n)
         expect(run(b, type)).toBe('#GP(0)')
         descriptor(b, 0n, 0n)
@@ -320,14 +315,13 @@ describe('LMSW, SMSW, CLTS', () => {
 })
 
 describe('debug registers (SDM vol. 3B, "Debug Registers")', () => {
-  test.each([
+  test.for([
     { register: 6, value: 0xffff_ffff, result: 0xffff_efff },
     { register: 6, value: 0, result: 0xffff_0ff0 },
     { register: 7, value: 0xffff_ffff, result: 0xffff_27ff },
     { register: 7, value: 0, result: 0x400 },
     { register: 0, value: 0x1234_5678, result: 0x1234_5678 },
-  ])('DR$register := $value reads as $result', ({ register, value, result }) => {
-    const b = Bench.protected32()
+  ])('DR$register := $value reads as $result', ({ register, value, result }, { protected32: b }) => {
     b.cpu.u32[(S.S_DR + 56) >>> 2] = 0x400
     expect(move(b, S.S_DR + 8 * register, value)).toBe('ok')
     expect(b.s.get(S.S_DR + 8 * register)).toBe(result)

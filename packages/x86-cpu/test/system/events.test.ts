@@ -29,11 +29,10 @@ const interrupt = (vector: number): ReturnType<typeof event> => event((e) => e.s
 const int = (b: Bench, vector: number): string => b.outcome('INT', { immediate: BigInt(vector) })
 
 describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interrupt-Handler Procedures")', () => {
-  test.each([
+  test.for([
     { type: 0x8e, clears: S.FLAG_IF, name: 'interrupt gate' },
     { type: 0x8f, clears: 0, name: 'trap gate' },
-  ])('$name at the same level pushes EFLAGS, CS, EIP', ({ type, clears }) => {
-    const b = Bench.protected32()
+  ])('$name at the same level pushes EFLAGS, CS, EIP', ({ type, clears }, { protected32: b }) => {
     b.idt(0x20, gate(CODE0_SEL, 0x1234_5678, type))
     const before = b.rsp
     expect(b.deliver(interrupt(0x20))).toBe(STATUS_JUMP)
@@ -76,7 +75,7 @@ describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interru
     expect([b.s.cpl, b.rsp, b.selector(S.CS)]).toEqual([3, STACK3 - 12, FREE_SEL | 3])
   })
 
-  test.each([
+  test.for([
     { what: 'beyond the IDT', vector: 0x20, entry: undefined, limit: 0xff, result: '#GP(102)' },
     { what: 'not a gate', vector: 0x20, entry: gate(CODE0_SEL, 0, 0x8c), limit: 0x7ff, result: '#GP(102)' },
     { what: 'not present', vector: 0x20, entry: gate(CODE0_SEL, 0, 0xee & ~0x80), limit: 0x7ff, result: '#NP(102)' },
@@ -85,8 +84,7 @@ describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interru
     { what: 'beyond the GDT', vector: 0x20, entry: gate(0x200, 0, 0xee), limit: 0x7ff, result: '#GP(200)' },
     { what: 'an outer level', vector: 0x20, entry: gate(CODE3_SEL, 0, 0xee), limit: 0x7ff, result: '#GP(18)' },
     { what: 'code not present', vector: 0x20, entry: gate(FREE_SEL, 0, 0xee), limit: 0x7ff, result: '#NP(38)' },
-  ])('INT n with $what: $result', ({ vector, entry, limit, result }) => {
-    const b = Bench.protected32()
+  ])('INT n with $what: $result', ({ vector, entry, limit, result }, { protected32: b }) => {
     b.gdt(FREE_SEL, descriptor(0, 0xfffff, 0xc01b))
     if (entry !== undefined) b.idt(vector, entry)
     setTableRegister(b.s, S.IDTR, IDT, 0, limit)
@@ -94,20 +92,19 @@ describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interru
     expect(b.rip).toBe(0x4000)
   })
 
-  test.each([
+  test.for([
     { mnemonic: 'INT', vector: 0x20, result: '#GP(102)' },
     { mnemonic: 'INT3', vector: 3, result: '#GP(1a)' },
     { mnemonic: 'INTO', vector: 4, result: '#GP(22)' },
     { mnemonic: 'INT1', vector: 1, result: 'ok' },
-  ])('$mnemonic at CPL 3 through a gate of DPL 0: $result', ({ mnemonic, vector, result }) => {
-    const b = Bench.protected32(3)
+  ])('$mnemonic at CPL 3 through a gate of DPL 0: $result', ({ mnemonic, vector, result }, { user32: b }) => {
     b.flags |= 0x800
     b.idt(vector, gate(CODE0_SEL, 0x9000, 0x8e))
     expect(b.outcome(mnemonic, { immediate: 0x20n, length: 1 })).toBe(result)
     if (result === 'ok') expect(b.pushed(4, 1)).toEqual([0x4001])
   })
 
-  test.each([
+  test.for([
     { what: 'null SS in the TSS', ss: 0, result: '#TS(0)' },
     { what: 'SS beyond the GDT', ss: 0x200, result: '#TS(200)' },
     { what: 'SS of the wrong RPL', ss: DATA0_SEL | 1, result: '#TS(10)' },
@@ -115,8 +112,7 @@ describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interru
     { what: 'SS not writable', ss: CODE0_SEL, result: '#TS(8)' },
     { what: 'SS not present', ss: FREE_SEL, result: '#SS(38)' },
     { what: 'a stack limit', ss: FREE_SEL + 8, result: '#SS(40)' },
-  ])('an inner stack with $what: $result', ({ ss, result }) => {
-    const b = Bench.protected32(3)
+  ])('an inner stack with $what: $result', ({ ss, result }, { user32: b }) => {
     b.gdt(FREE_SEL, descriptor(0, 0xfffff, 0xc013))
     b.gdt(FREE_SEL + 8, descriptor(0, 0x100, 0x4093))
     b.cpu.view.setUint16(TSS + 8, ss, true)
@@ -139,12 +135,11 @@ describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interru
     expect(b.rsp).toBe(before)
   })
 
-  test.each([
+  test.for([
     { top: 0x6008, absent: 5, address: 0x5ffc, why: 'the third push' },
     { top: 0x6008, absent: 6, address: 0x6004, why: 'the first push' },
     { top: 0x6000, absent: 5, address: 0x5ffc, why: 'the first push, all in one page' },
-  ])('a stack at $top without page $absent faults at $address: $why', ({ top, absent, address }) => {
-    const b = Bench.protected32(3)
+  ])('a stack at $top without page $absent faults at $address: $why', ({ top, absent, address }, { user32: b }) => {
     b.idt(0x20, gate(CODE0_SEL, 0x9000, 0xee))
     b.cpu.view.setUint32(TSS + 4, top, true)
     b.cpu.absent.add(absent)
@@ -196,12 +191,11 @@ describe('delivery in IA-32e mode (SDM vol. 3A, "Interrupt and Exception Handlin
     }
   })
 
-  test.each([
+  test.for([
     { what: 'a 16-bit gate', entry: gate(CODE0_SEL, 0x9000, 0xe6), result: '#GP(202)' },
     { what: 'a task gate', entry: gate(TSS_SEL, 0, 0xe5), result: '#GP(202)' },
     { what: 'a 32-bit code segment', entry: gate(FREE_SEL, 0x9000, 0xee), result: '#GP(38)' },
-  ])('$what: $result', ({ entry, result }) => {
-    const b = Bench.long64()
+  ])('$what: $result', ({ entry, result }, { long64: b }) => {
     b.gdt(FREE_SEL, descriptor(0, 0xffff_ffff, CODE32))
     b.idt(0x20, entry)
     expect(int(b, 0x20)).toBe(result.replace('202', '102'))

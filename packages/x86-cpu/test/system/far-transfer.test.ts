@@ -170,14 +170,13 @@ describe('RETF (SDM vol. 2B, "RET")', () => {
     expect(b.outcome('RETF')).toBe(result)
   })
 
-  test.each([
+  test.for([
     { what: 'null', ss: 0, result: '#GP(0)' },
     { what: 'wrong RPL', ss: bench.DATA3_SEL & ~3, result: '#GP(20)' },
     { what: 'wrong DPL', ss: bench.DATA0_SEL | 3, result: '#GP(10)' },
     { what: 'code', ss: bench.CODE3_SEL, result: '#GP(18)' },
     { what: 'not present', ss: bench.FREE_SEL | 3, result: '#SS(38)' },
-  ])('outward with SS $what: $result', ({ ss, result }) => {
-    const b = Bench.protected32()
+  ])('outward with SS $what: $result', ({ ss, result }, { protected32: b }) => {
     b.gdt(bench.FREE_SEL, descriptor(0, 0xf_ffff, 0xc073))
     b.push(4, ss, bench.STACK3, bench.CODE3_SEL, 0x1234)
     const sp = b.rsp

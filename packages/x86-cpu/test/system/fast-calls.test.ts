@@ -83,7 +83,7 @@ describe('SYSCALL, SYSRET, SYSENTER, SYSEXIT (SDM vol. 2B)', () => {
 })
 
 describe('XSETBV, XGETBV, HLT, caches, random numbers', () => {
-  test.each([
+  test.for([
     { rcx: 0, rax: 3, rdx: 0, result: 'ok' },
     { rcx: 0, rax: 1, rdx: 0, result: 'ok' },
     { rcx: 0, rax: 2, rdx: 0, result: '#GP(0)' },
@@ -93,8 +93,7 @@ describe('XSETBV, XGETBV, HLT, caches, random numbers', () => {
     { rcx: 0, rax: 15, rdx: 0, result: '#GP(0)' },
     { rcx: 0, rax: 3, rdx: 1, result: '#GP(0)' },
     { rcx: 1, rax: 3, rdx: 0, result: '#GP(0)' },
-  ])('XSETBV $rcx := $rdx:$rax: $result', ({ rcx, rax, rdx, result }) => {
-    const b = Bench.long64()
+  ])('XSETBV $rcx := $rdx:$rax: $result', ({ rcx, rax, rdx, result }, { long64: b }) => {
     b.s.setGpr(0, 4, rax)
     b.s.setGpr(1, 4, rcx)
     b.s.setGpr(2, 4, rdx)

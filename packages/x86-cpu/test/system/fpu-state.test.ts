@@ -52,14 +52,13 @@ describe('FXSAVE and FXRSTOR (SDM vol. 1, "FXSAVE and FXRSTOR Instructions")', (
     expect(fpuBytes(b)).toEqual(before)
   })
 
-  test.each([
+  test.for([
     { what: 'a misaligned area', address: AREA + 8, result: '#GP(0)' },
     { what: 'CR0.TS', cr0: 8, result: '#NM' },
     { what: 'CR0.EM', cr0: 4, result: '#NM' },
     { what: 'an absent second page', address: 0xaff0, absent: 0xb, result: '#PF(6)' },
     { what: 'a reserved bit of MXCSR', mxcsr: 0x1_0000, restore: '#GP(0)', result: 'ok' },
-  ])('$what', ({ address = AREA, cr0 = 0, absent, mxcsr, restore, result }) => {
-    const b = Bench.protected32(3)
+  ])('$what', ({ address = AREA, cr0 = 0, absent, mxcsr, restore, result }, { user32: b }) => {
     b.s.set(S.S_CR0, 0x11 | cr0)
     b.cpu.modeChanged()
     if (absent !== undefined) b.cpu.absent.add(absent)

@@ -21,7 +21,7 @@ describe('MSRs (SDM vol. 4, "Architectural MSRs")', () => {
   const NON_CANONICAL = 0x0000_8000_0000_0000n
   const HIGH = 0xffff_8000_0000_1234n
 
-  test.each([
+  test.for([
     { index: 0xc000_0082, good: HIGH, bad: NON_CANONICAL },
     { index: 0xc000_0083, good: HIGH, bad: NON_CANONICAL },
     { index: 0xc000_0100, good: HIGH, bad: NON_CANONICAL },
@@ -50,8 +50,7 @@ describe('MSRs (SDM vol. 4, "Architectural MSRs")', () => {
     { index: 0x10a, good: undefined, bad: 0n },
     { index: 0x179, good: undefined, bad: 0n },
     { index: 0x48, good: undefined, bad: 0n },
-  ])('MSR $index takes $good and refuses $bad', ({ index, good, bad }) => {
-    const b = Bench.long64()
+  ])('MSR $index takes $good and refuses $bad', ({ index, good, bad }, { long64: b }) => {
     if (good !== undefined) {
       expect(write(b, index, good)).toBe('ok')
       expect(readBack(b, index)).toBe(good)
@@ -119,12 +118,11 @@ describe('MSRs (SDM vol. 4, "Architectural MSRs")', () => {
   })
 
   // SDM vol. 2B: in 64-bit mode "the high-order 32 bits of each of RAX and RDX are cleared" (and of RCX by RDTSCP).
-  test.each([
+  test.for([
     { mnemonic: 'RDTSC', rcx: 0xeeee_eeee_eeee_eeeen, index: undefined },
     { mnemonic: 'RDTSCP', rcx: 0x9abc_def0n, index: undefined },
     { mnemonic: 'RDMSR', rcx: 0xeeee_eeee_0000_0010n, index: 0x10 },
-  ])('$mnemonic replaces both registers whole', ({ mnemonic, rcx, index }) => {
-    const b = Bench.long64()
+  ])('$mnemonic replaces both registers whole', ({ mnemonic, rcx, index }, { long64: b }) => {
     expect(write(b, 0xc000_0103, 0x9abc_def0n)).toBe('ok')
     b.cpu.host.tsc = 0x89ab_cdef_0000n
     for (const register of [0, 1, 2]) b.s.set64(S_GPR + 8 * register, 0xeeee_eeee, 0xeeee_eeee)

@@ -87,7 +87,7 @@ describe('MOV to a data segment register (SDM vol. 2B, "MOV")', () => {
     expect(load(b, S.ES, FREE_SEL)).toBe('#PF(3)')
   })
 
-  test.each([
+  test.for([
     { attributes: 0xc093, limit: 0xfffff, low: 0, high: 0xfffff, rights: 3 },
     { attributes: 0x4093, limit: 0xfff, low: 0, high: 0xfff, rights: 3 },
     { attributes: 0xc097, limit: 0xffff, low: 0x1_0000, high: 0xffff_ffff, rights: 3 },
@@ -97,8 +97,7 @@ describe('MOV to a data segment register (SDM vol. 2B, "MOV")', () => {
     { attributes: 0xc09b, limit: 0xfff, low: 0, high: 0xfff, rights: 1 },
   ])(
     'attributes $attributes and limit $limit allow offsets $low to $high',
-    ({ attributes, limit, low, high, rights }) => {
-      const b = Bench.protected32()
+    ({ attributes, limit, low, high, rights }, { protected32: b }) => {
       b.gdt(FREE_SEL, descriptor(0x8765_4321, limit, attributes))
       expect(load(b, S.DS, FREE_SEL)).toBe('ok')
       expect(b.s.segmentField(S.DS, S.SEG_BASE)).toBe(0x8765_4321)
@@ -156,14 +155,13 @@ describe('PUSH and POP of segment registers, LDS and its siblings', () => {
     expect(b.selector(S.FS)).toBe(0x10)
   })
 
-  test.each([
+  test.for([
     { mnemonic: 'LES', segment: S.ES },
     { mnemonic: 'LDS', segment: S.DS },
     { mnemonic: 'LFS', segment: S.FS },
     { mnemonic: 'LGS', segment: S.GS },
     { mnemonic: 'LSS', segment: S.SS },
-  ])('$mnemonic loads the register and the segment, or neither', ({ mnemonic, segment }) => {
-    const b = Bench.protected32()
+  ])('$mnemonic loads the register and the segment, or neither', ({ mnemonic, segment }, { protected32: b }) => {
     b.cpu.view.setUint32(0x5000, 0x1234_5678, true)
     b.cpu.view.setUint16(0x5004, 0x100, true)
     const far = { size: 4, offsets: [gprOffset(3)], address: 0x5000 }
@@ -220,11 +218,10 @@ describe('LAR, LSL, VERR, VERW and ARPL', () => {
     }
   })
 
-  test.each([
+  test.for([
     { destination: 0x10, source: 3, result: 0x13, zf: true },
     { destination: 0x13, source: 1, result: 0x13, zf: false },
-  ])('ARPL $destination, $source', ({ destination, source, result, zf }) => {
-    const b = Bench.protected32(3)
+  ])('ARPL $destination, $source', ({ destination, source, result, zf }, { user32: b }) => {
     b.s.set(S.S_GPR, destination)
     b.s.set(S.S_GPR + 8, source)
     const operands = [

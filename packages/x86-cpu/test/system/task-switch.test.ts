@@ -133,14 +133,13 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
     expect([b.u32(NEW_TSS + 0x20), b.u32(NEW_TSS + 0x24) & S.FLAG_NT]).toEqual([kept + 2, 0])
   })
 
-  test.each([
+  test.for([
     { what: 'a null link', link: 0, result: '#TS(0)' },
     { what: 'a link to a local table', link: NEW_SEL | 4, result: '#TS(3c)' },
     { what: 'a link beyond the table', link: 0x200, result: '#TS(200)' },
     { what: 'a link to a task that is not busy', link: NEW_SEL, result: '#TS(38)' },
     { what: 'a link to data', link: DATA0_SEL, result: '#TS(10)' },
-  ])('IRET with $what: $result', ({ link, result }) => {
-    const b = bench()
+  ])('IRET with $what: $result', ({ link, result }, { b }) => {
     b.flags |= S.FLAG_NT
     b.cpu.view.setUint16(TSS, link, true)
     expect(b.outcome('IRETD')).toBe(result)
