@@ -48,37 +48,28 @@ export interface DomainRest {
   end(): void
 }
 
-class DevicesAtRest implements DomainRest {
-  readonly #parties: DeviceParties
-  readonly #deadlineMs: number
-  readonly #remotes: readonly RemoteServer[]
-
-  /** @param deadlineMs - host time that a model may take to be saved @param remotes - servers that rest as well */
-  constructor(parties: DeviceParties, deadlineMs: number, remotes: readonly RemoteServer[] = remotesOf(parties)) {
-    this.#parties = parties
-    this.#deadlineMs = deadlineMs
-    this.#remotes = remotes
-  }
-
-  async saveDevices(): Promise<DevicesState> {
-    const { devices, memories } = this.#parties
-    const remotes = remotesOf(this.#parties)
-    const limit = this.#deadlineMs
-    const [local, ...states] = await Promise.all([devices.save(limit), ...remotes.map((remote) => remote.save(limit))])
-    const servers = Object.fromEntries(remotes.map((remote, i) => [remote.name, states[i]!]))
-    return { version: 1, local, servers, memories: memories.save() }
-  }
-
-  end(): void {
-    this.#parties.devices.resume()
-    for (const remote of this.#remotes) remote.resume()
+/** @param limit - host time that a model may take to be saved @param resting - servers that rest as well */
+function devicesAtRest(parties: DeviceParties, limit: number, resting = remotesOf(parties)): DomainRest {
+  const { devices, memories } = parties
+  return {
+    async saveDevices() {
+      const remotes = remotesOf(parties)
+      const saves = [devices.save(limit), ...remotes.map((remote) => remote.save(limit))] as const
+      const [local, ...states] = await Promise.all(saves)
+      const servers = Object.fromEntries(remotes.map((remote, i) => [remote.name, states[i]!]))
+      return { version: 1, local, servers, memories: memories.save() }
+    },
+    end() {
+      devices.resume()
+      for (const remote of resting) remote.resume()
+    },
   }
 }
 
 /** Brings all models to rest; if one does not rest in time, all resume. */
 export async function beginRest(parties: DeviceParties, deadlineMs: number): Promise<DomainRest> {
   const limit = Math.min(deadlineMs, parties.deadlineMs)
-  const rest = new DevicesAtRest(parties, limit)
+  const rest = devicesAtRest(parties, limit)
   try {
     const { devices } = parties
     await Promise.all([devices.quiesce(limit), ...remotesOf(parties).map((remote) => remote.quiesce(limit))])
@@ -136,7 +127,7 @@ export async function restoreDevices(parties: DeviceParties, state: DevicesState
   // A run that is recorded may begin with the state of models whose doings are recorded from then on.
   const remotes = parties.servers.map(({ remote }) => remote).filter(({ name }) => Object.hasOwn(servers, name))
   for (const remote of remotes) await remote.restore(servers[remote.name]!, limit)
-  return new DevicesAtRest(parties, limit, remotes)
+  return devicesAtRest(parties, limit, remotes)
 }
 
 /** Returns servers whose models have state here: for recorded models the recording holds the actions instead. */

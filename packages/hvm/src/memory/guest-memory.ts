@@ -31,25 +31,22 @@ export class GuestMemory implements Dma {
 
   /** Writes RAM; ROM ignores its part. @returns false if some byte is not RAM; the bytes before it have been written */
   write(gpa: number, from: Uint8Array): boolean {
-    for (let done = 0; done < from.length;) {
-      const piece = Math.min(from.length - done, PAGE_BYTES - ((gpa + done) % PAGE_BYTES))
-      if (this.#map.translate(gpa + done) < 0) return false
-      const ma = this.#map.translateWrite(gpa + done)
-      if (ma >= 0) this.#memory.write(ma, from.subarray(done, done + piece))
-      done += piece
-    }
-    return true
+    return this.#put(gpa, from, false)
   }
 
   /** Writes RAM and ROM, for a loader before the guest runs. */
   load(gpa: number, from: Uint8Array): boolean {
+    return this.#put(gpa, from, true)
+  }
+
+  #put(gpa: number, from: Uint8Array, isLoader: boolean): boolean {
     for (let done = 0; done < from.length;) {
       const piece = Math.min(from.length - done, PAGE_BYTES - ((gpa + done) % PAGE_BYTES))
       const ma = this.#map.translate(gpa + done)
       if (ma < 0) return false
       // A write to a shared frame goes to a new copy.
       const writable = this.#map.translateWrite(gpa + done)
-      this.#memory.write(writable < 0 ? ma : writable, from.subarray(done, done + piece))
+      if (writable >= 0 || isLoader) this.#memory.write(writable < 0 ? ma : writable, from.subarray(done, done + piece))
       done += piece
     }
     return true
