@@ -2,7 +2,7 @@ import * as x86 from '@retrap/x86-assembler'
 import fc from 'fast-check'
 import { describe, expect } from 'vitest'
 import { BareCpu, PAGE_TABLE } from './support/bare-cpu.ts'
-import { test } from './support/with-bare-cpu.ts'
+import { expectHalt, test } from './support/with-bare-cpu.ts'
 
 const HANDLER = 0x4000
 
@@ -98,8 +98,7 @@ describe('code that is written while it runs (SDM vol. 3A, "Handling Self- and C
       asm.bind(asm.label('patch')).mov(x86.al, 1).out(0x80, x86.al).cmp(x86.al, 1).je(loop).hlt()
     })
     pc.host.ports.set(0x80, { read: () => 0n, write: () => (pc.load(at('patch') + 1, [2]), true) })
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rax')).toBe(2n)
+    expectHalt(pc, { rax: 2n })
   })
 
   test('data beside code is written without harm, and the page becomes writable again when its code is gone', () => {
@@ -133,8 +132,7 @@ describe('code that is written while it runs (SDM vol. 3A, "Handling Self- and C
         .popfq()
         .hlt()
     })
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rax')).toBe(10n)
+    expectHalt(pc, { rax: 10n })
     // CALL, ADD, RET, PUSH and POPFQ.
     expect(pc.register('rdx')).toBe(5n)
     expect(pc.read64(PAGE_TABLE + 8 * ((ALIAS >>> 12) + 1)) & 0x20n).toBe(0x20n)
@@ -158,8 +156,7 @@ describe('an instruction that lies in two pages', () => {
   test('is executed, and again from the cache', () => {
     const pc = crossing()
     pc.program(callTwice(() => undefined))
-    expect(pc.run().reason).toBe('hlt')
-    expect([pc.register('rax'), pc.register('rbx')]).toEqual([0x4433_2211n, 0x4433_2211n])
+    expectHalt(pc, { rax: 0x4433_2211n, rbx: 0x4433_2211n })
   })
 
   test.each([
@@ -168,8 +165,7 @@ describe('an instruction that lies in two pages', () => {
   ])('is decoded again when its $page page is written', ({ address, value, result }) => {
     const pc = crossing()
     pc.program(callTwice((asm) => asm.mov(x86.byte(address), value)))
-    expect(pc.run().reason).toBe('hlt')
-    expect([pc.register('rbx'), pc.register('rax')]).toEqual([0x4433_2211n, result])
+    expectHalt(pc, { rbx: 0x4433_2211n, rax: result })
   })
 
   test.each([
@@ -200,8 +196,7 @@ describe('an instruction that lies in two pages', () => {
           .invlpg(x86.byte(x86.rcx)),
       ),
     )
-    expect(pc.run().reason).toBe('hlt')
-    expect([pc.register('rbx'), pc.register('rax')]).toEqual([0x4433_2211n, result])
+    expectHalt(pc, { rbx: 0x4433_2211n, rax: result })
   })
 
   test('faults at the second page when that is absent, and goes on when it is there', () => {
@@ -245,8 +240,7 @@ describe('an instruction that lies in two pages', () => {
           .invlpg(x86.byte(x86.rsi)),
       ),
     )
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rdx')).toBe(1n)
+    expectHalt(pc, { rdx: 1n })
     expect(pc.register('rax')).toBe(0x4433_2211n)
   })
 
@@ -266,8 +260,7 @@ describe('mappings', () => {
     pc.program((asm) => asm.mov(x86.al, 1).ret(), 0x5000)
     pc.write64(PAGE_TABLE + 8 * 6, 0x5007n)
     pc.program((asm) => asm.call(0x5000).mov(x86.ebx, x86.eax).mov(x86.byte(0x6001), 2).call(0x5000).hlt())
-    expect(pc.run().reason).toBe('hlt')
-    expect([pc.register('rbx'), pc.register('rax')]).toEqual([1n, 2n])
+    expectHalt(pc, { rbx: 1n, rax: 2n })
   })
 
   test('a new CR3 brings other code to the same address', ({ pc }) => {
@@ -282,8 +275,7 @@ describe('mappings', () => {
     pc.program((asm) =>
       asm.call(0x5000).mov(x86.ebx, x86.eax).mov(x86.rcx, 0x31_0000).mov(x86.cr3, x86.rcx).call(0x5000).hlt(),
     )
-    expect(pc.run().reason).toBe('hlt')
-    expect([pc.register('rbx'), pc.register('rax')]).toEqual([1n, 2n])
+    expectHalt(pc, { rbx: 1n, rax: 2n })
   })
 
   test('no-execute pages fault as fetches', ({ pc }) => {
@@ -293,8 +285,7 @@ describe('mappings', () => {
     pc.vector(14, HANDLER)
     pc.program((asm) => asm.pop(x86.rbx).hlt(), HANDLER)
     pc.program((asm) => asm.call(0x5000).hlt())
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rbx')).toBe(0x11n)
+    expectHalt(pc, { rbx: 0x11n })
     expect(pc.cpu.read64(0x248)).toBe(0x5000n)
   })
 
@@ -304,8 +295,7 @@ describe('mappings', () => {
     const device = [0xb3, 0x2a, 0xc3]
     pc.host.devices.set(0x6, { read: (offset) => BigInt(device[offset] ?? 0), write: () => true })
     pc.program((asm) => asm.call(0x5000).mov(x86.byte(0x5001), 9).call(0x5000).call(0x6000).hlt())
-    expect(pc.run().reason).toBe('hlt')
-    expect([pc.register('rax'), pc.register('rbx')]).toEqual([1n, 0x2an])
+    expectHalt(pc, { rax: 1n, rbx: 0x2an })
   })
 })
 
@@ -383,8 +373,7 @@ describe('data on a page with code', () => {
         .jnz(loop)
       asm.hlt()
     })
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rbx')).toBe(BigInt(writes))
+    expectHalt(pc, { rbx: BigInt(writes) })
     return pc
   }
 
@@ -415,7 +404,6 @@ describe('data on a page with code', () => {
       asm.call(0x2ffd).mov(x86.ebx, x86.eax).mov(x86.byte(0x2ffe), 2).call(0x2ffd).add(x86.ebx, x86.eax)
       asm.mov(x86.byte(0x3001), 0x10).call(0x2ffd).add(x86.ebx, x86.eax).hlt()
     })
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rbx')).toBe(1n + 2n + 0x1000_0002n)
+    expectHalt(pc, { rbx: 1n + 2n + 0x1000_0002n })
   })
 })

@@ -6,6 +6,7 @@ import { TEST_JIT } from '@retrap/tooling/jit'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
 import { BareCpu, CODE, STACK, TSS, initialState, type TestDevice } from './support/bare-cpu.ts'
+import { expectHalt } from './support/with-bare-cpu.ts'
 
 const test = sliceTests(TEST_JIT === false ? 4 : 10)
 
@@ -148,8 +149,7 @@ describe.each([0, 2])('after %i executions without an effect', (warm) => {
     test('is followed at once by the interrupt that its device raises', () => {
       const { pc, device, label } = machine(row, warm)
       device.effect = () => pc.interrupt(IRQ)
-      expect(pc.run().reason).toBe('hlt')
-      expect(pc.register('r9')).toBe(BigInt(label('after')))
+      expectHalt(pc, { r9: BigInt(label('after')) })
       expect(pc.register('r8')).toBe(0n)
       // Each access was made once.
       expect(device.accesses).toBe((warm + 1) * accesses)
@@ -158,8 +158,7 @@ describe.each([0, 2])('after %i executions without an effect', (warm) => {
     test('is followed at once by the NMI that its device raises', () => {
       const { pc, device, label } = machine(row, warm)
       device.effect = () => pc.cpu.nmi()
-      expect(pc.run().reason).toBe('hlt')
-      expect(pc.register('r9')).toBe(BigInt(label('after')))
+      expectHalt(pc, { r9: BigInt(label('after')) })
       expect(device.accesses).toBe((warm + 1) * accesses)
     })
 
@@ -169,8 +168,7 @@ describe.each([0, 2])('after %i executions without an effect', (warm) => {
       expect(pc.run().reason).toBe('budget')
       expect(pc.rip).toBe(label('after'))
       expect(device.accesses).toBe((warm + 1) * accesses)
-      expect(pc.run().reason).toBe('hlt')
-      expect(pc.register('rbx')).toBe(3n)
+      expectHalt(pc, { rbx: 3n })
     })
   })
 })
@@ -181,8 +179,7 @@ test('a store to ROM is followed at once by the interrupt that the board raises'
   pc.host.devices.delete(DEVICE >>> 12)
   pc.host.rom.add(DEVICE >>> 12)
   Object.assign(pc.host, { romWrite: () => device.write() })
-  expect(pc.run().reason).toBe('hlt')
-  expect(pc.register('r9')).toBe(BigInt(label('after')))
+  expectHalt(pc, { r9: BigInt(label('after')) })
   expect(device.accesses).toBe(2)
 })
 
@@ -200,8 +197,7 @@ describe.each(portRows)('$name of a program of CPL 3', (row) => {
       ss: { ...ss, selector: 0x23, attributes: 0xc0f3 },
     }
     pc.cpu.load({ ...state, registers: ENABLED, segments: { ...state.segments, ...user, tr: { ...tr, limit: 0x87 } } })
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('r9')).toBe(BigInt(label('after')))
+    expectHalt(pc, { r9: BigInt(label('after')) })
     expect(device.accesses).toBe(2)
   })
 })
@@ -232,8 +228,7 @@ describe('a change of the map', () => {
   describe.each([0, 2])('after %i executions without an effect', (warm) => {
     test.each(rows)('by the device of $name is seen by the next fetch', (row) => {
       const { pc, device } = moved(row, warm)
-      expect(pc.run().reason).toBe('hlt')
-      expect(pc.register('rbx')).toBe(0n)
+      expectHalt(pc, { rbx: 0n })
       expect(pc.register('rcx')).toBe(1n)
       expect(device.accesses).toBe((warm + 1) * (row.accesses ?? 1))
     })

@@ -24,6 +24,7 @@ import * as S from '../src/state/state-layout.ts'
 import { DR6_BT } from '../src/state/architecture.ts'
 import { ACTIVITY_RUNNING, ACTIVITY_WAIT_FOR_SIPI, S_PENDING_DEBUG } from '../src/state/system-state.ts'
 import { BareCpu, CODE, IDT, STACK } from './support/bare-cpu.ts'
+import { expectHalt } from './support/with-bare-cpu.ts'
 
 const IRQ = 0x40
 const HANDLER = 0x4000
@@ -54,14 +55,11 @@ describe('maskable interrupts', () => {
     const { pc, at } = interruptible((asm) => {
       asm.out(STOP_PORT, al).nop().hlt().bind(asm.label('after')).inc(ebx).hlt()
     })
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rcx')).toBe(0n)
+    expectHalt(pc, { rcx: 0n })
     // Still halted: IF is clear.
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rbx')).toBe(0n)
+    expectHalt(pc, { rbx: 0n })
     pc.cpu.u32[S.S_EFLAGS >>> 2]! |= S.FLAG_IF
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rcx')).toBe(1n)
+    expectHalt(pc, { rcx: 1n })
     expect(pc.register('rax')).toBe(BigInt(at('after')))
     expect(pc.register('rbx')).toBe(1n)
   })
@@ -98,8 +96,7 @@ describe('maskable interrupts', () => {
 
   test('CLI in the shadow of STI leaves no window', () => {
     const { pc } = interruptible((asm) => asm.out(STOP_PORT, al).sti().cli().nop().hlt())
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rcx')).toBe(0n)
+    expectHalt(pc, { rcx: 0n })
   })
 
   test('a loop with IF set is interrupted at its branch', () => {
@@ -146,8 +143,7 @@ describe('maskable interrupts', () => {
       () => undefined,
     )
     pc.cpu.setInterruptPending(true)
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rcx')).toBe(0n)
+    expectHalt(pc, { rcx: 0n })
   })
 })
 
@@ -205,8 +201,7 @@ describe('INIT and start-up IPIs', () => {
   test('a start-up IPI to a processor that runs is ignored', () => {
     const { pc } = interruptible((asm) => asm.nop().inc(ebx).hlt())
     pc.cpu.startup(9)
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rbx')).toBe(1n)
+    expectHalt(pc, { rbx: 1n })
   })
 
   test('INIT, then SIPI before the processor runs again', () => {
@@ -260,8 +255,7 @@ describe('INIT and start-up IPIs', () => {
     pc.program((asm) => asm.inc(edx).mov(qword(rsp), 0x7000).iretq(), HANDLER + 0x100)
     pc.program((asm) => asm.hlt(), 0x7000)
     pc.cpu.nmi()
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rdx')).toBe(1n)
+    expectHalt(pc, { rdx: 1n })
   })
 
   test('INIT cancels an instruction that waits for a device, whose late answer changes nothing', () => {
@@ -342,8 +336,7 @@ describe('budget and attention', () => {
     )
     expect(pc.run().reason).toBe('budget')
     expect(pc.register('rbx')).toBe(0n)
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rbx')).toBe(1n)
+    expectHalt(pc, { rbx: 1n })
   })
 
   test('PAUSE hands the turn to another processor if the host wants that', () => {
@@ -371,8 +364,7 @@ describe('faults', () => {
         .mov(eax, 3)
         .iretq()
     }, 0x6000)
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rcx')).toBe(2n)
+    expectHalt(pc, { rcx: 2n })
     expect(pc.cpu.read64(0x248)).toBe(0x1f_f008n)
     expect(pc.read32(0x1f_f008)).toBe(3)
     void at
@@ -383,8 +375,7 @@ describe('faults', () => {
     pc.vector(8, 0x6000)
     pc.program((asm) => asm.pop(rcx).inc(edx).hlt(), 0x6000)
     // #UD is benign: its missing gate is #NP or #GP, whose own missing gate makes the double fault.
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rdx')).toBe(1n)
+    expectHalt(pc, { rdx: 1n })
     const bare = new BareCpu()
     bare.program((asm) => asm.ud2())
     expect(bare.run().reason).toBe('shutdown')
@@ -422,8 +413,7 @@ describe('modes', () => {
     pc.program((asm) => {
       asm.mov(eax, cr0).or(al, 1).mov(cr0, eax).mov(ebx, 0x77).and(al, 0xfe).mov(cr0, eax).mov(ecx, 0x88).hlt()
     })
-    expect(pc.run().reason).toBe('hlt')
-    expect([pc.register('rbx'), pc.register('rcx')]).toEqual([0x77n, 0x88n])
+    expectHalt(pc, { rbx: 0x77n, rcx: 0x88n })
     expect(pc.rip).toBeGreaterThan(CODE)
   })
 
@@ -437,8 +427,7 @@ describe('modes', () => {
         .lea(ecx, dword(eax, { index: ebx, scale: 2, disp: 4 }))
         .hlt(),
     )
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rbx')).toBe(0x1234_5678n)
+    expectHalt(pc, { rbx: 0x1234_5678n })
     expect(pc.register('rcx')).toBe(BigInt((0x1234_5678 * 3 + 4) >>> 0))
     expect(IDT).toBeGreaterThan(0)
   })

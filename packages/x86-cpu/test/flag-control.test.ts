@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { BareCpu } from './support/bare-cpu.ts'
+import { expectHalt } from './support/with-bare-cpu.ts'
 
 const SEED = 20_261_122
 const ARITHMETIC = 0x8d5
@@ -44,8 +45,7 @@ describe('PUSHF and POPF at privilege level 0 (SDM vol. 2B)', () => {
   test('64-bit mode does not ask SS, which may be null', () => {
     const pc = new BareCpu({ mode: 'long' })
     pc.program((asm) => asm.xor(eax, eax).mov(ss, eax).push(0x403).popfq().pushfq().pop(rcx).push(2).popfq().hlt())
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rcx')).toBe(0x403n)
+    expectHalt(pc, { rcx: 0x403n })
   })
 
   test('lazy flags are pushed as they are, and popped flags decide a branch', () => {
@@ -56,8 +56,7 @@ describe('PUSHF and POPF at privilege level 0 (SDM vol. 2B)', () => {
       asm.jno(wrong).jz(wrong).jns(wrong).mov(ecx, 7).hlt()
       asm.bind(wrong).hlt()
     })
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rcx')).toBe(7n)
+    expectHalt(pc, { rcx: 7n })
   })
 
   test('a POPF that sets IF lets an interrupt in before the next instruction', () => {
@@ -66,7 +65,6 @@ describe('PUSHF and POPF at privilege level 0 (SDM vol. 2B)', () => {
     pc.vector(0x30, 0x4000)
     pc.program((asm) => asm.mov(eax, 1).push(0x202).popfq().mov(eax, 2).hlt())
     pc.interrupt(0x30)
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rcx')).toBe(1n)
+    expectHalt(pc, { rcx: 1n })
   })
 })

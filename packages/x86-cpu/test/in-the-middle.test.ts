@@ -5,7 +5,7 @@ import { STATUS_RETRY, restoreVcpu, saveVcpu } from '../src/index.ts'
 import * as S from '../src/state/state-layout.ts'
 import { S_STEPPING, S_STEP_SUPPRESSED } from '../src/state/system-state.ts'
 import { BareCpu, CODE, GDT, IDT, PAGE_TABLE, STACK, TSS, initialState } from './support/bare-cpu.ts'
-import { test } from './support/with-bare-cpu.ts'
+import { expectHalt, test } from './support/with-bare-cpu.ts'
 
 const DEVICE = 0xa000
 const HANDLER = 0x4000
@@ -236,8 +236,7 @@ test.for([
     pc.setRegister('rcx', 0x100)
     pc.setRegister('rax', 1)
     pc.cpu.setRflags(0x8c2)
-    expect(pc.run().reason).toBe('hlt')
-    expect([pc.register('rcx'), pc.register('rdi')]).toEqual([0xf0n, BigInt(DEVICE + 0x1000)])
+    expectHalt(pc, { rcx: 0xf0n, rdi: BigInt(DEVICE + 0x1000) })
     // Error code, RIP, CS, RFLAGS; RF is set in the frame of a fault.
     expect(pc.read64(Number(pc.register('rsp')) + 24)).toBe(0x1_08c2n)
   },
@@ -261,7 +260,6 @@ test.each([
   pc.write64(8, 0x1111n)
   pc.write64(0x9008, 0x2222n)
   expect(saveVcpu(pc.cpu).segments['fs']?.attributes).toBe(0xc093)
-  expect(pc.run().reason).toBe('hlt')
-  expect(pc.register('rax')).toBe(0x2222n)
+  expectHalt(pc, { rax: 0x2222n })
   expect(saveVcpu(pc.cpu).segments['fs']?.base).toBe('0x9000')
 })

@@ -9,7 +9,7 @@ import {
   writeModelSpecificRegister,
 } from '../src/index.ts'
 import { BareCpu } from './support/bare-cpu.ts'
-import { test } from './support/with-bare-cpu.ts'
+import { expectHalt, test } from './support/with-bare-cpu.ts'
 
 const IA32_PAT = 0x277
 const IA32_MTRR_DEF_TYPE = 0x2ff
@@ -26,8 +26,7 @@ describe('model-specific registers from outside', () => {
     expect(readModelSpecificRegister(pc.cpu, IA32_PAT)).toBe(0x0007_0406_0007_0406n)
     expect(readModelSpecificRegister(pc.cpu, 0x1234_5678)).toBeUndefined()
     pc.program((asm) => asm.mov(eax, 7).hlt())
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rax')).toBe(7n)
+    expectHalt(pc, { rax: 7n })
   })
 })
 

@@ -8,6 +8,7 @@ import * as S from '../src/state/state-layout.ts'
 import { handlers } from '../src/system/handlers.ts'
 import { setNullSegment, setSegment } from '../src/system/segments/segment-cache.ts'
 import { BareCpu, CODE, PAGE_TABLE, initialState } from './support/bare-cpu.ts'
+import { expectHalt } from './support/with-bare-cpu.ts'
 import { formNamed, systemOf, unlessFault } from './support/handlers.ts'
 import { EAGER_JIT } from '@retrap/tooling/jit'
 
@@ -247,8 +248,7 @@ describe('what is due comes before the next instruction', () => {
     pc.load(CODE, [0x48, 0x0f, 0x07])
     pc.program((asm) => asm.mov(edx, 1).hlt(), TARGET)
     pc.interrupt(0x30)
-    expect(pc.run().reason).toBe('hlt')
-    expect([pc.register('rbx'), pc.register('rdx')]).toEqual([BigInt(TARGET), 0n])
+    expectHalt(pc, { rbx: BigInt(TARGET), rdx: 0n })
   })
 
   test('an interrupt that SYSCALL masks waits for STI', () => {
@@ -259,8 +259,7 @@ describe('what is due comes before the next instruction', () => {
     pc.setRegister('r11', 2)
     pc.run(1)
     pc.interrupt(0x30)
-    expect(pc.run().reason).toBe('hlt')
-    expect([pc.register('rbx'), pc.register('rdx')]).toEqual([BigInt(at('after')), 2n])
+    expectHalt(pc, { rbx: BigInt(at('after')), rdx: 2n })
   })
 
   test('a user program that makes system calls, interpreted and compiled', () => {

@@ -2,7 +2,7 @@ import * as x86 from '@retrap/x86-assembler'
 import { describe, expect } from 'vitest'
 import { CS, FS, GS, SEG_BASE, SEG_BYTES, SEG_HIGH, SS, S_SEGMENTS } from '../src/state/state-layout.ts'
 import { BareCpu, GDT, type GeneralRegister, IDT } from './support/bare-cpu.ts'
-import { test } from './support/with-bare-cpu.ts'
+import { expectHalt, test } from './support/with-bare-cpu.ts'
 
 const MARK = 0x1122_3344_5566_7788n
 const HIGH = 0xffff_ff80_0000_0000n
@@ -88,8 +88,7 @@ describe('effective addresses in 64-bit mode (SDM vol. 1, "Specifying an Offset 
       build(asm)
       asm.hlt()
     })
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rax')).toBe(MARK)
+    expectHalt(pc, { rax: MARK })
   })
 
   test('MOV with a 64-bit offset reaches all of linear memory', ({ pc }) => {
@@ -116,8 +115,7 @@ describe('effective addresses in 64-bit mode (SDM vol. 1, "Specifying an Offset 
     const address = 0x5000 + offset
     pc.load(address, [0x48, 0x8d, 0x05, 0xff, 0xff, 0xff, 0x7f, 0x48, 0x8d, 0x1d, 0x00, 0x00, 0x00, 0x80, 0xf4])
     pc.program((asm) => asm.mov(x86.rcx, HIGH + BigInt(address)).jmp(x86.rcx))
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rax')).toBe(HIGH + BigInt(address) + 7n + 0x7fff_ffffn)
+    expectHalt(pc, { rax: HIGH + BigInt(address) + 7n + 0x7fff_ffffn })
     expect(pc.register('rbx')).toBe(HIGH + BigInt(address) + 14n - 0x8000_0000n)
   })
 
@@ -130,8 +128,7 @@ describe('effective addresses in 64-bit mode (SDM vol. 1, "Specifying an Offset 
 
   test('bytes of AH are the second of RAX', ({ pc }) => {
     pc.program((asm) => asm.mov(x86.eax, 0x1234).xchg(x86.ah, x86.al).mov(x86.byte(0x9000), x86.ah).hlt())
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rax')).toBe(0x3412n)
+    expectHalt(pc, { rax: 0x3412n })
     expect(pc.read8(0x9000)).toBe(0x34)
   })
 })
@@ -186,8 +183,7 @@ describe('effective addresses of 16-bit code (SDM vol. 2A, "16-Bit Addressing Fo
       build(asm)
       asm.hlt()
     })
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rax')).toBe(0x5678n)
+    expectHalt(pc, { rax: 0x5678n })
   })
 
   test('a word at offset FFFFH violates the limit: #GP, and #SS for the stack', () => {
@@ -202,8 +198,7 @@ describe('effective addresses of 16-bit code (SDM vol. 2A, "16-Bit Addressing Fo
         build(asm)
         asm.hlt()
       })
-      expect(pc.run().reason).toBe('hlt')
-      expect(pc.register('rcx')).toBe(0x77n)
+      expectHalt(pc, { rcx: 0x77n })
     }
   })
 })
@@ -214,8 +209,7 @@ describe('branches', () => {
     pc.program((asm) => asm.mov(x86.ebx, 1).hlt(), 0x2043)
     pc.load(0x1_2000, [0x66, 0xeb, 0x40])
     pc.program((asm) => asm.jmp(0x1_2000))
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rbx')).toBe(1n)
+    expectHalt(pc, { rbx: 1n })
     expect(pc.rip).toBe(0x2049)
   })
 
@@ -225,8 +219,7 @@ describe('branches', () => {
     pc.program((asm) => asm.mov(x86.bx, 5).hlt(), 0x1_0010)
     pc.load(0x1_fff0, [0xeb, 0x1e])
     pc.rip = 0xfff0
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rbx')).toBe(5n)
+    expectHalt(pc, { rbx: 5n })
   })
 
   test('execution that runs past the limit of CS faults there', ({ protected32: pc }) => {
@@ -245,8 +238,7 @@ describe('branches', () => {
     pc.cpu.u32[(S_SEGMENTS + SEG_BYTES * CS + 16) >>> 2] = 0x5003
     pc.load(0x5000, [0x90, 0x90, 0x43, 0xf4])
     pc.program((asm) => asm.jmp(0x5000))
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rbx')).toBe(1n)
+    expectHalt(pc, { rbx: 1n })
   })
 })
 
@@ -285,7 +277,6 @@ describe('what is no instruction', () => {
     pc.program((asm) => asm.mov(x86.eax, 13).pop(x86.rcx).mov(x86.rbx, x86.qword(x86.rsp)).hlt(), 0x4100)
     pc.load(0x5000, bytes)
     pc.program((asm) => asm.jmp(0x5000))
-    expect(pc.run().reason).toBe('hlt')
-    expect([pc.register('rax'), pc.register('rbx'), pc.register('rcx')]).toEqual([BigInt(vector), 0x5000n, 0n])
+    expectHalt(pc, { rax: BigInt(vector), rbx: 0x5000n, rcx: 0n })
   })
 })

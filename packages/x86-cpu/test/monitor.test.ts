@@ -12,7 +12,7 @@ import {
 import { FLAG_IF, S_EFLAGS } from '../src/state/state-layout.ts'
 import { ACTIVITY_MWAIT, ACTIVITY_RUNNING } from '../src/state/system-state.ts'
 import { BareCpu, BareHost, CODE, PAGE_TABLE, RAM_BYTES, STACK, initialState } from './support/bare-cpu.ts'
-import { test } from './support/with-bare-cpu.ts'
+import { expectHalt, test } from './support/with-bare-cpu.ts'
 
 const [LINE, INSIDE]: readonly [number, number] = [0x9040, 0x9060]
 const PAGE = LINE & ~0xfff
@@ -64,8 +64,7 @@ describe('a store ends the wait', () => {
     const other = second(pc, build)
     expect(other.run(1000).reason).toBe('hlt')
     expect(pc.cpu.dormant).toBe(false)
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rbx')).toBe(1n)
+    expectHalt(pc, { rbx: 1n })
   })
 
   test('of another processor that had the page in its TLB for writing before', ({ pc }) => {
@@ -80,8 +79,7 @@ describe('a store ends the wait', () => {
   test('of the host, as of a device', () => {
     const { pc } = waiting()
     pc.load(LINE + 63, [1])
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rbx')).toBe(1n)
+    expectHalt(pc, { rbx: 1n })
   })
 
   test.each([
@@ -102,8 +100,7 @@ describe('a store ends the wait', () => {
   test('between MONITOR and MWAIT: MWAIT does not wait', ({ pc }) => {
     pc.host.ports.set(0x80, { read: () => 0n, write: () => (pc.load(LINE, [1]), true) })
     pc.program((asm) => asm.mov(eax, LINE).monitor().out(0x80, eax).mwait().inc(ebx).hlt())
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rbx')).toBe(1n)
+    expectHalt(pc, { rbx: 1n })
   })
 
   test('a logged pass holds its store until the instruction retires, and then the wait ends', () => {
@@ -138,8 +135,7 @@ describe('a store ends the wait', () => {
     expect(pc.run().reason).toBe('hlt')
     pc.program((asm) => asm.mov(ebx, 7).hlt())
     pc.cpu.load(initialState('long'))
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rbx')).toBe(7n)
+    expectHalt(pc, { rbx: 7n })
   })
 })
 
@@ -156,8 +152,7 @@ describe('events end the wait', () => {
     const { pc, at } = withHandlers()
     pc.cpu.u32[S_EFLAGS >>> 2]! |= FLAG_IF
     pc.interrupt(IRQ)
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rcx')).toBe(BigInt(at('after')))
+    expectHalt(pc, { rcx: BigInt(at('after')) })
     expect(pc.register('rbx')).toBe(1n)
   })
 
@@ -176,8 +171,7 @@ describe('events end the wait', () => {
   test('an NMI', () => {
     const { pc, at } = withHandlers()
     pc.cpu.nmi()
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rcx')).toBe(BigInt(at('after')))
+    expectHalt(pc, { rcx: BigInt(at('after')) })
   })
 
   test('INIT', () => {
@@ -202,16 +196,14 @@ describe('events end the wait', () => {
     const at = pc.program((asm) =>
       asm.mov(eax, LINE).monitor().out(0x80, eax).sti().mwait().bind(asm.label('after')).inc(ebx).hlt(),
     )
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rcx')).toBe(BigInt(at('after')))
+    expectHalt(pc, { rcx: BigInt(at('after')) })
   })
 
   test('a single-step trap of MWAIT comes at once', ({ pc }) => {
     pc.vector(1, HANDLER)
     pc.program((asm) => asm.inc(ebx).hlt(), HANDLER)
     pc.program((asm) => asm.mov(eax, LINE).monitor().push(0x102).popfq().mwait().hlt())
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rbx')).toBe(1n)
+    expectHalt(pc, { rbx: 1n })
   })
 
   test.for([
@@ -225,8 +217,7 @@ describe('events end the wait', () => {
     pc.vector(6, FAULT)
     pc.program((asm) => asm.add(qword(rsp), 2).iretq(), FAULT)
     pc.program((asm) => between(asm.mov(eax, LINE).xor(ecx, ecx).monitor()).mwait().inc(ebx).hlt())
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rbx')).toBe(1n)
+    expectHalt(pc, { rbx: 1n })
   })
 
   test('MWAIT without MONITOR, and after the wait has ended, does nothing', ({ pc }) => {
@@ -235,8 +226,7 @@ describe('events end the wait', () => {
     expect(pc.register('rbx')).toBe(1n)
     pc.program((asm) => asm.mwait().inc(ebx).hlt(), pc.rip)
     pc.load(LINE, [1])
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rbx')).toBe(2n)
+    expectHalt(pc, { rbx: 2n })
   })
 })
 

@@ -3,6 +3,7 @@ import * as x86 from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { S_CPL, S_CR0, S_EFER, S_MODE } from '../../src/state/state-layout.ts'
 import { BareCpu, GDT, IDT, STACK, TSS } from '../support/bare-cpu.ts'
+import { expectHalt } from '../support/with-bare-cpu.ts'
 import { descriptor, gate } from './bench.ts'
 
 const at = (pc: BareCpu, offset: number): number => pc.cpu.u32[offset >>> 2] as number
@@ -78,8 +79,7 @@ describe('levels', () => {
       asm.syscall().syscall().int(0x80).syscall()
       asm.bind(asm.label('end')).ud2()
     })
-    expect(pc.run().reason).toBe('hlt')
-    expect(pc.register('rbx')).toBe(19n)
+    expectHalt(pc, { rbx: 19n })
     // The handler runs on the TSS's stack, and saw the user's CS.
     expect(pc.register('rcx')).toBe(0x23n)
     expect(pc.register('rsp')).toBe(BigInt(STACK - 0x1_0000 - 40))
@@ -188,8 +188,7 @@ describe('32-bit protected mode', () => {
       asm.mov(x86.ax, 0x38).mov(x86.ss, x86.ax).mov(x86.esp, 0x2000)
       asm.push(x86.eax).hlt()
     })
-    expect(pc.run().reason).toBe('hlt')
-    expect([pc.register('rbx'), pc.register('rax')]).toEqual([0xdfn, 0n])
+    expectHalt(pc, { rbx: 0xdfn, rax: 0n })
     expect([pc.read32(TSS + 0x38), pc.read16(TSS + 0x50)]).toEqual([0x2000, 0x38])
   })
 
@@ -239,8 +238,7 @@ describe('32-bit protected mode', () => {
       asm.mov(x86.ax, 0x23).mov(x86.ds, x86.ax)
       asm.push(0x7777).callf(x86.far(0x33, 0)).ud2()
     })
-    expect(pc.run().reason).toBe('hlt')
-    expect([pc.register('rbx'), pc.register('rcx')]).toEqual([0x7777n, 0x4_0000n])
+    expectHalt(pc, { rbx: 0x7777n, rcx: 0x4_0000n })
     expect(pc.register('rsp')).toBe(BigInt(0x6_0000 - 20))
   })
 })
