@@ -17,6 +17,12 @@ beforeEach(() => {
   p2m.onRelease(() => released++)
 })
 
+/** Marks guest frames, and gives the cache as many machine frames as it is to have. */
+function mark(gfn: number, count: number, cached: number): void {
+  p2m.onDemand.mark(gfn, count)
+  p2m.onDemand.setCache(cached)
+}
+
 const touch = (gfn: number, value = 1): void => {
   expect(p2m.onDemand.populate(gfn)).toBe('done')
   memory.u8[p2m.translateWrite(gfn * 4096)] = value
@@ -73,8 +79,7 @@ describe('populate-on-demand', () => {
   })
 
   test('breaks up a cached run for single frames', () => {
-    p2m.onDemand.mark(0x201, 4)
-    p2m.onDemand.setCache(0x200)
+    mark(0x201, 4, 0x200)
     touch(0x202)
     touch(0x203)
     expect([p2m.onDemand.cached, memory.read(p2m.translate(0x20_2000), 4096)[0]]).toEqual([0x1fe, 1])
@@ -82,8 +87,7 @@ describe('populate-on-demand', () => {
   })
 
   test('takes frames of zeros back when the cache is empty, and says when there are none', () => {
-    p2m.onDemand.mark(0x200, 8)
-    p2m.onDemand.setCache(4)
+    mark(0x200, 8, 4)
     for (const gfn of [0x200, 0x201, 0x202]) touch(gfn)
     // Read, but never written.
     expect(p2m.onDemand.populate(0x203)).toBe('done')
@@ -98,8 +102,7 @@ describe('populate-on-demand', () => {
   })
 
   test('a search looks at 2 MiB after 2 MiB, ends after the third once it has found something, and goes on from there', () => {
-    p2m.onDemand.mark(0x200, 0x808)
-    p2m.onDemand.setCache(4)
+    mark(0x200, 0x808, 4)
     // One frame of zeros in each of three blocks; nothing in the block of 0x800.
     for (const gfn of [0xa00, 0x600, 0x400]) expect(p2m.onDemand.populate(gfn)).toBe('done')
     touch(0x200)
@@ -115,15 +118,13 @@ describe('populate-on-demand', () => {
   })
 
   test('a search that finds nothing at first goes all the way down', () => {
-    p2m.onDemand.mark(0x200, 0x808)
-    p2m.onDemand.setCache(1)
+    mark(0x200, 0x808, 1)
     expect(p2m.onDemand.populate(0x200)).toBe('done')
     expect([p2m.onDemand.populate(0xa00), typeAt(p2m, 0x200)]).toEqual(['done', POPULATE_ON_DEMAND])
   })
 
   test('takes a leaf of 2 MiB of zeros back whole, and frames out of one that is not', () => {
-    p2m.onDemand.mark(0x200, 0x400)
-    p2m.onDemand.setCache(0x400)
+    mark(0x200, 0x400, 0x400)
     p2m.onDemand.populate(0x200)
     p2m.onDemand.populate(0x400)
     memory.u8[p2m.translateWrite(0x41_0000)] = 1
@@ -139,8 +140,7 @@ describe('populate-on-demand', () => {
   })
 
   test('takes nothing of a leaf of zeros where it is asked for a part', () => {
-    p2m.onDemand.mark(0x200, 0x200)
-    p2m.onDemand.setCache(0x200)
+    mark(0x200, 0x200, 0x200)
     p2m.onDemand.populate(0x200)
     const parts = [
       [0x200, 0x1ff],
@@ -153,8 +153,7 @@ describe('populate-on-demand', () => {
   })
 
   test('leaves frames that device models hold, and those that they wrote before they let go', () => {
-    p2m.onDemand.mark(0x200, 4)
-    p2m.onDemand.setCache(3)
+    mark(0x200, 4, 3)
     for (const gfn of [0x200, 0x201, 0x202]) p2m.onDemand.populate(gfn)
     const held = entryAt(p2m, 0x200).mfn
     counts.tryTake(held, 1)
@@ -176,8 +175,7 @@ describe('populate-on-demand', () => {
   })
 
   test('a write to a frame while it is looked at puts it back', () => {
-    p2m.onDemand.mark(0x200, 2)
-    p2m.onDemand.setCache(1)
+    mark(0x200, 2, 1)
     p2m.onDemand.populate(0x200)
     const ma = p2m.translateWrite(0x20_0000)
     // A vCPU whose TLB is flushed only now.
@@ -186,8 +184,7 @@ describe('populate-on-demand', () => {
   })
 
   test('what a guest gives back fills the cache until everything outstanding is covered', () => {
-    p2m.onDemand.mark(0x200, 8)
-    p2m.onDemand.setCache(4)
+    mark(0x200, 8, 4)
     for (const gfn of [0x200, 0x201, 0x202, 0x203]) touch(gfn)
     // Two entries go, two more are covered by RAM that goes.
     expect([p2m.onDemand.decrease(0x204, 2), p2m.onDemand.entries]).toEqual([2, 2])

@@ -17,6 +17,12 @@ beforeEach(() => {
   p2m.onRelease((gfn, mfn) => released.push([gfn, mfn]))
 })
 
+/** Gives the guest frame 0x200. @returns its machine frame */
+function populated(): number {
+  p2m.populate(0x200, 1)
+  return entryAt(p2m, 0x200).mfn
+}
+
 /** Brings guest frame 0x200 to a type, the way one gets there. */
 const WAYS: Readonly<Record<number, () => void>> = {
   [T.RAM_RW]: () => p2m.populate(0x200, 1),
@@ -33,14 +39,11 @@ const WAYS: Readonly<Record<number, () => void>> = {
     p2m.paging.nominate(0x200)
   },
   [T.RAM_PAGED]: () => {
-    p2m.populate(0x200, 1)
-    p2m.paging.nominate(0x200)
+    way(T.RAM_PAGING_OUT)()
     p2m.paging.evict(0x200)
   },
   [T.RAM_PAGING_IN]: () => {
-    p2m.populate(0x200, 1)
-    p2m.paging.nominate(0x200)
-    p2m.paging.evict(0x200)
+    way(T.RAM_PAGED)()
     p2m.paging.request(0x200)
   },
   [T.RAM_SHARED]: () => {
@@ -198,8 +201,7 @@ test('a range of a real device may be mapped again as it is, and not moved', () 
 
 describe('a broken frame', () => {
   test('leaves device models, stays in its place, and is never used again', () => {
-    p2m.populate(0x200, 1)
-    const { mfn } = entryAt(p2m, 0x200)
+    const mfn = populated()
     p2m.markBroken(0x200)
     expect([released, reach(p2m, 0x200)]).toEqual([[[0x200, mfn]], [false, false]])
     p2m.remove(0x200, mfn)
@@ -243,8 +245,7 @@ describe('paging', () => {
   })
 
   test('a frame that is asked for before it is evicted is resumed, and not evicted', () => {
-    p2m.populate(0x200, 1)
-    const { mfn } = entryAt(p2m, 0x200)
+    const mfn = populated()
     p2m.paging.nominate(0x200)
     expect([p2m.paging.request(0x200), codeOf(() => p2m.paging.evict(0x200))]).toEqual(['resume', 'ERR_TYPE'])
     expect(codeOf(() => p2m.paging.prepare(0x200, contents))).toBe('ERR_BUSY')
@@ -254,8 +255,7 @@ describe('paging', () => {
   })
 
   test('a frame that others hold is not evicted', () => {
-    p2m.populate(0x200, 1)
-    const { mfn } = entryAt(p2m, 0x200)
+    const mfn = populated()
     counts.tryTake(mfn, 1)
     p2m.paging.nominate(0x200)
     expect(codeOf(() => p2m.paging.evict(0x200))).toBe('ERR_BUSY')
@@ -264,17 +264,13 @@ describe('paging', () => {
   })
 
   test('a frame that is paged out can be given back, and is a hole then', () => {
-    p2m.populate(0x200, 1)
-    p2m.paging.nominate(0x200)
-    p2m.paging.evict(0x200)
+    way(T.RAM_PAGED)()
     p2m.remove(0x200, INVALID_MFN)
     expect([typeAt(p2m, 0x200), codeOf(() => p2m.paging.prepare(0x200, contents))]).toEqual([T.MMIO_DM, 'ERR_TYPE'])
   })
 
   test('contents of another size are refused, and so is an address that there is not', () => {
-    p2m.populate(0x200, 1)
-    p2m.paging.nominate(0x200)
-    p2m.paging.evict(0x200)
+    way(T.RAM_PAGED)()
     expect(codeOf(() => p2m.paging.prepare(0x200, new Uint8Array(1)))).toBe('ERR_RANGE')
     expect(codeOf(() => p2m.paging.request(-1))).toBe('ERR_RANGE')
     while (memory.frames.tryAllocate(0) >= 0);
@@ -412,8 +408,7 @@ describe('access, the second mask', () => {
 
 describe('the reference’s test cases', () => {
   test('4: RAM replaced by RAM with the same machine frame is no release, with another it is', () => {
-    p2m.populate(0x200, 1)
-    const { mfn } = entryAt(p2m, 0x200)
+    const mfn = populated()
     p2m.insert(0x200, mfn, 0, T.RAM_RO)
     p2m.insert(0x200, mfn, 0, T.RAM_RW)
     expect(released).toEqual([])
@@ -432,8 +427,7 @@ describe('the reference’s test cases', () => {
   })
 
   test('10: a frame that is removed and added with another machine frame before anybody has answered', () => {
-    p2m.populate(0x200, 1)
-    const { mfn } = entryAt(p2m, 0x200)
+    const mfn = populated()
     // Whoever is to be told keeps the frame until he has been.
     p2m.onRelease((_, frame) => counts.tryTake(frame, 1))
     p2m.remove(0x200, mfn)
@@ -466,8 +460,7 @@ test('a write claim leaves the access that a monitor has set, when it comes and 
 })
 
 test('a frame that has left is no guest frame, even where a device page of that number is mapped in its place', () => {
-  p2m.populate(0x200, 1)
-  const { mfn } = entryAt(p2m, 0x200)
+  const mfn = populated()
   expect(p2m.guestFrame(mfn)).toBe(0x200)
   p2m.remove(0x200, mfn)
   expect(p2m.guestFrame(mfn)).toBe(-1)
