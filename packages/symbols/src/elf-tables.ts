@@ -3,8 +3,7 @@
  * Arm 64-bit Architecture", "ELF for the Arm Architecture".
  */
 import { type ElfHeader, elfHeader, elfSizes, isElf, viewOf } from '@retrap/basics'
-import { type Asking, damaged, type FileSource, readParts, readWhole } from './file-source.ts'
-import { NameReader } from './name-reader.ts'
+import { type Asking, damaged, type FileSource, NameReader, readParts, readWhole } from './file-source.ts'
 import type { NamedPlace } from './symbol-table.ts'
 
 const SHT_NULL = 0

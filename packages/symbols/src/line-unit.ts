@@ -4,8 +4,7 @@
  */
 import { ByteCursor } from './byte-cursor.ts'
 import { SymbolsError } from './errors.ts'
-import { damaged } from './file-source.ts'
-import { NameReader } from './name-reader.ts'
+import { damaged, NameReader } from './file-source.ts'
 
 const DW_LNS = {
   copy: 1,
