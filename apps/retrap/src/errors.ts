@@ -14,7 +14,12 @@ export function explainError(error: unknown): { readonly message: string; readon
     return { message: withoutPasswords(error.message), code }
   }
   // Packages report a caller's mistakes with a code of this form: here, that an image or a size will not do.
-  if (error instanceof Error && 'code' in error && /^ERR_[A-Z_]+$/.test(String(error.code)) && isOurs(error)) {
+  if (
+    error instanceof Error &&
+    'code' in error &&
+    /^ERR_[A-Z_]+$/.test(String(error.code)) &&
+    OURS.includes(error.name)
+  ) {
     const file =
       ['LoaderError', 'ImageError', 'RecordingError', 'MigrationError'].includes(error.name) ||
       ['ERR_OPTION_ROM', 'ERR_LISTEN', 'ERR_OPEN'].includes(String(error.code))
@@ -42,7 +47,3 @@ const OURS = [
   'RecordingError',
   'MigrationError',
 ]
-
-function isOurs(error: Error): boolean {
-  return OURS.includes(error.name)
-}

@@ -33,7 +33,7 @@ test('the messages of errors are made of plain text', () => {
 
 test('no other function cleans text', () => {
   // Of a report in XML, and of a package without dependencies.
-  const known = ['apps/fleet/src/results/junit.ts', 'packages/migration/src/frames.ts']
+  const known = ['apps/fleet/src/results/results.ts', 'packages/migration/src/frames.ts']
   const cleaners = pathsWith(/replace(?:All)?\(\s*\/[^\n]*(?:\\[pP]\{C|\\u0000-|\\x00-|\^\\x20-)/)
   expect(cleaners.toSorted()).toEqual(known)
 })

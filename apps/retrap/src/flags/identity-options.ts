@@ -8,7 +8,6 @@ import { readPairs, splitPairs, usage } from '../options/values.ts'
 /** A file of fw_cfg that the user named. */
 export type FwCfgArgument = { readonly name: string } & ({ readonly file: string } | { readonly text: string })
 
-/** The values of the options below. */
 export interface IdentityFlags {
   readonly fwCfg?: readonly FwCfgArgument[]
   readonly smbios?: readonly MachineSmbios[]

@@ -37,7 +37,6 @@ import { thisBuild } from './made-with.ts'
 import { eventText } from './once.ts'
 import type { ClusterOutputs } from './run-cluster.ts'
 
-/** The values of the options. */
 export interface ReplayClusterFlags extends ExecFlags {
   readonly goto?: string
   readonly machine?: string

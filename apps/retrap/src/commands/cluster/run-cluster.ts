@@ -16,7 +16,6 @@ import { madeWith } from './made-with.ts'
 import { eventText, howOf, recordOnce, reportRuns, runOnce } from './once.ts'
 import { hostOf, type LanesOf, usualLanes, usualWorkers } from './workers.ts'
 
-/** The values of the options. */
 export interface ClusterFlags extends ComposeFlags {
   readonly seed: number
   /** A file of `explore`, which has its own seed. */

@@ -25,7 +25,6 @@ type RunCommand = (
   around: Pick<SessionHost, 'stdin' | 'stdout' | 'stderr' | 'debugger'>,
 ) => Promise<number>
 
-/** Adds the command. */
 export function addDap(
   program: Command,
   host: { readonly stdin: unknown; readonly stdout: unknown },

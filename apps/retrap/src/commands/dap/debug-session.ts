@@ -264,7 +264,9 @@ export class MachineSession extends DebugSession {
   async #settle(reason: string, work: Promise<TargetStop>): Promise<void> {
     try {
       const stop = await work
-      if (reason !== 'step' && this.#known().look(this.#machine.memory)) this.#foundNames()
+      if (reason !== 'step' && this.#known().look(this.#machine.memory))
+        for (const breakpoint of this.#breakpoints.lookAgain())
+          this.sendEvent(Object.assign(new Event('breakpoint'), { body: { reason: 'changed', breakpoint } }))
       this.#stopped(reason, stop)
     } catch (error) {
       // The listener of the machine's end notifies the client.
@@ -273,14 +275,6 @@ export class MachineSession extends DebugSession {
       this.sendEvent(new OutputEvent(`${known?.message ?? String(error)}\n`, 'important'))
       if (!this.#machine.isRunning) this.#stopped('pause', { cpu: this.#cpu, signal: 0 })
     }
-  }
-
-  #foundNames(): void {
-    for (const breakpoint of this.#breakpoints.lookAgain()) this.#tell('breakpoint', { reason: 'changed', breakpoint })
-  }
-
-  #tell(event: string, body: unknown): void {
-    this.sendEvent(Object.assign(new Event(event), { body }))
   }
 
   #stopped(reason: string, stop: TargetStop): void {

@@ -35,12 +35,13 @@ Examples:
 retrap device-sdk writes the document, and libraries for C, Python, Rust and Verilog, into a folder.`
 
 export function addDeviceCheck(program: Command, output: ListingOutput, report: (code: number) => void): void {
+  const seconds = parseSeconds('--timeout', '5 or 500ms', 0.05, 3600)
   program
     .command('device-check')
     .description('Tell what is wrong with a device server in any language, by the sentences of PROTOCOL.md')
     .argument('<address>', 'exec:COMMAND, unix:PATH or tcp:HOST:PORT')
     .option('--no-writes', 'only read from regions: writes may do harm')
-    .option('--timeout <time>', 'how long a call may take', parseTimeout, 5)
+    .option('--timeout <time>', 'how long a call may take', (given) => seconds(given) / 1000, 5)
     .option('--trace', 'print every frame')
     .addHelpText('after', HELP)
     .action(async (text: string, { writes, timeout, trace }: DeviceCheckFlags) => {
@@ -53,8 +54,4 @@ export function addDeviceCheck(program: Command, output: ListingOutput, report: 
       await printer.end()
       if (!kept) report(ExitCode.TestFailed)
     })
-}
-
-function parseTimeout(text: string): number {
-  return parseSeconds('--timeout', '5 or 500ms', 0.05, 3600)(text) / 1000
 }

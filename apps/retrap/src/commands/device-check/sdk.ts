@@ -95,7 +95,6 @@ export function copyDeviceSdk(language: string, folder: string, force: boolean):
   ]
 }
 
-/** Adds the command. */
 export function addDeviceSdk(program: Command, output: ListingOutput): void {
   program
     .command('device-sdk')

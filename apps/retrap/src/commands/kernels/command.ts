@@ -16,7 +16,6 @@ Each release of retrap has fixed versions, by SHA-256, so that all hosts boot th
 
 const ARCHITECTURES = { 'x86-64': 'amd64', arm64: 'arm64' } as const
 
-/** Adds the command. */
 export function addKernels(program: Command, stdout: ListingOutput, stderr: SessionOutput): void {
   program
     .command('kernels')

@@ -6,7 +6,6 @@ import { type ListingOutput, printLines } from '../../print-lines.ts'
 const HELP = `
 Images of registries are kept in the cache folder, each layer once, up to 20 GiB; those that were used longest ago go first.`
 
-/** Adds the command. */
 export function addLayers(program: Command, stdout: ListingOutput): void {
   program
     .command('layers')

@@ -105,13 +105,9 @@ async function connectionOf({ files, tokenFile, reconnectMs }: DeviceConnection,
       onChanged: () => tell('the certificates have changed: new connections have them'),
       onTrouble: ({ message }) => tell(`the certificates of before stay in use: ${message}`),
     }),
-    ...(tokenFile !== undefined && { token: readToken(tokenFile) }),
+    ...(tokenFile !== undefined && { token: attempt(tokenFile, () => readFileSync(tokenFile, 'utf8').trim()) }),
     ...(reconnectMs !== undefined && { reconnectMs }),
   }
-}
-
-function readToken(path: string): string {
-  return attempt(path, () => readFileSync(path, 'utf8').trim())
 }
 
 /** Connects each machine to a server of devices. @param tell - takes messages for the user meanwhile */

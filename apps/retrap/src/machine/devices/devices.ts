@@ -195,7 +195,7 @@ export function readDevice(text: string, _before: readonly unknown[], command: C
     checkDevice(argument)
     return argument
   }
-  command.configureOutput().writeOut?.(`${name === undefined ? deviceHelp() : kindHelp(name, kinds[name]!)}\n`)
+  command.configureOutput().writeOut?.(`${deviceHelp(name)}\n`)
   throw new CommanderError(0, 'retrap.deviceHelp', '')
 }
 
@@ -222,21 +222,18 @@ export const DEVICE_OPTION: OptionRow = {
   },
 }
 
-type DescribedKind = Pick<DeviceKind, 'summary' | 'properties'>
-
 /** Formats a list of names and meanings in columns. */
 function columns(rows: readonly (readonly [name: string, meaning: string])[], indent: string): readonly string[] {
   const width = Math.max(...rows.map(([name]) => name.length)) + 2
   return rows.map(([name, meaning]) => `${indent}${name.padEnd(width)}${meaning}`)
 }
 
-function kindHelp(name: string, { summary, properties }: DescribedKind): string {
-  return [`${name}: ${summary}`, ...columns(Object.entries(properties), '  ')].join('\n')
-}
-
-/** The devices, for `--help`. */
-export function deviceHelp(): string {
-  const kinds = Object.entries({ ...KINDS, ...PCI_KINDS }).map(([name, { summary }]) => [name, summary] as const)
+/** The help on a device, or on all. */
+export function deviceHelp(name?: string): string {
+  const all = { ...KINDS, ...PCI_KINDS }
+  if (name !== undefined)
+    return [`${name}: ${all[name]!.summary}`, ...columns(Object.entries(all[name]!.properties), '  ')].join('\n')
+  const kinds = Object.entries(all).map(([one, { summary }]) => [one, summary] as const)
   return [
     'Devices, whose properties --device NAME,help prints:',
     ...columns(

@@ -6,7 +6,6 @@ import type { OptionRow } from '../../options/option-table.ts'
 import { type DeviceArgument, usage } from '../../options/values.ts'
 import { attempt } from '@retrap/linux-guest/errors'
 
-/** The values of the options below. */
 export interface SoundFlags {
   readonly audio?: string
   readonly device?: readonly DeviceArgument[]

@@ -38,7 +38,6 @@ export interface DriveArgument {
   readonly ignored?: readonly string[]
 }
 
-/** The values of the options below. */
 export interface DriveFlags {
   readonly drive?: readonly DriveArgument[]
   readonly hda?: string

@@ -12,7 +12,6 @@ import type { QmpSite } from './qmp-commands.ts'
 /** The address of a monitor's socket, or the terminal. */
 export type MonitorTarget = Extract<SerialTarget, { readonly kind: 'tcp' | 'unix' | 'stdio' }>
 
-/** The values of the options below. */
 export interface MonitorFlags {
   readonly monitor?: readonly MonitorTarget[]
   readonly qmp?: readonly MonitorTarget[]

@@ -4,7 +4,6 @@ import { NETDEV_KEYS, type NetdevArgument, parseNetdev, readNetdev, REPEATABLE_N
 import type { E1000Argument } from '../devices/network-cards.ts'
 import { e1000Cards, virtioDevices, type VirtioArgument } from '../devices/pci-devices.ts'
 
-/** The values of the options below. */
 export interface NetworkFlags {
   readonly netdev?: readonly NetdevArgument[]
   readonly nic?: readonly string[]

@@ -8,7 +8,6 @@ export interface ChardevArgument {
   readonly target: SerialTarget
 }
 
-/** The values of the options below. */
 export interface SerialFlags {
   readonly serial?: readonly SerialTarget[]
   readonly chardev?: readonly ChardevArgument[]

@@ -67,7 +67,7 @@ export class SerialInput {
       this.feeder = new PromptFeeder(policy.prompt, (bytes) => this.#feed(bytes))
     }
     if (policy.kind === 'script') {
-      for (const line of policy.lines) this.feeder?.add(encode(`${line}\n`), { promptOnly: true })
+      for (const line of policy.lines) this.feeder?.add(new TextEncoder().encode(`${line}\n`), { promptOnly: true })
     }
   }
 
@@ -144,10 +144,6 @@ export class SerialInput {
       this.#pending = []
     }
   }
-}
-
-function encode(text: string): Uint8Array {
-  return new TextEncoder().encode(text)
 }
 
 /** A piece of input, and the prompt to wait for. */

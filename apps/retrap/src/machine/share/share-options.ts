@@ -11,7 +11,6 @@ export interface ShareArgument extends MachineVirtioPlace {
   readonly readOnly: boolean
 }
 
-/** The values of the options below. */
 export interface ShareFlags {
   readonly share?: readonly ShareArgument[]
   readonly fsdev?: readonly FsdevArgument[]
