@@ -3,9 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import * as mmio from '../src/index.ts'
 import { injectExternalAbort } from '../src/inject.ts'
 import { aarch32Register } from '../src/vcpu.ts'
-import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, soleOrder } from './support/flat-world.ts'
-
-type Vcpu = ReturnType<typeof flatVcpu>
+import { abortAt, CODE_BASE, DEVICE_BASE, type FlatVcpu, FlatWorld, soleOrder } from './support/flat-world.ts'
 
 test('AArch32 registers are in X registers (Arm ARM, "Mapping of the general-purpose registers between the states")', () => {
   const usr = Array.from({ length: 15 }, (_, i) => i)
@@ -27,35 +25,14 @@ test('AArch32 registers are in X registers (Arm ARM, "Mapping of the general-pur
 })
 
 let world: FlatWorld
-let code: DataView
 
 beforeEach(() => {
   world = new FlatWorld()
-  code = new DataView(world.ram.buffer)
 })
-
-function at64(word: number): Vcpu {
-  code.setUint32(CODE_BASE, word, true)
-  return flatVcpu(false)
-}
-
-function at32(word: number, pstate: number = 0x10): Vcpu {
-  code.setUint32(CODE_BASE, word, true)
-  const vcpu = flatVcpu(true)
-  vcpu.pstate = pstate
-  return vcpu
-}
-
-function atThumb(...halfwords: number[]): Vcpu {
-  halfwords.forEach((halfword, index) => code.setUint16(CODE_BASE + index * 2, halfword, true))
-  const vcpu = flatVcpu(true)
-  vcpu.pstate = 0x30
-  return vcpu
-}
 
 /** Executes with devices that answer later, so that every pass is a second one. */
 function finish(
-  vcpu: Vcpu,
+  vcpu: FlatVcpu,
   address: number,
   write: boolean,
   options: ConstructorParameters<typeof mmio.ArmEmulator>[3] = {},
@@ -78,7 +55,7 @@ const words = (...values: number[]): void => {
 describe('A32 and Thumb', () => {
   test('LDR PC interworks', () => {
     // ldr pc, [r0]
-    const vcpu = at32(0xe590_f000)
+    const vcpu = world.at32(0xe590_f000)
     vcpu.x[0] = DEVICE_BASE
     words(0x40_1001)
     expect(finish(vcpu, DEVICE_BASE, false)).toBe(mmio.STATUS_DONE)
@@ -87,7 +64,7 @@ describe('A32 and Thumb', () => {
 
   test('STR PC stores the address and 8', () => {
     // str pc, [r0]
-    const vcpu = at32(0xe580_f000)
+    const vcpu = world.at32(0xe580_f000)
     vcpu.x[0] = DEVICE_BASE
     expect(finish(vcpu, DEVICE_BASE, true)).toBe(mmio.STATUS_DONE)
     expect(new DataView(world.contents.buffer).getUint32(0, true)).toBe(CODE_BASE + 8)
@@ -97,7 +74,7 @@ describe('A32 and Thumb', () => {
     ['TBB', [0xe8d0, 0xf001], 3, 4 + 0x80 * 2],
     ['TBH', [0xe8d0, 0xf011], 6, 4 + 0x4280 * 2],
   ])('%s', (_name, halfwords, offset, distance) => {
-    const vcpu = atThumb(...halfwords)
+    const vcpu = world.atThumb(...halfwords)
     vcpu.x[0] = DEVICE_BASE
     vcpu.x[2] = 3
     world.contents[offset] = 0x80
@@ -118,7 +95,7 @@ describe('A32 and Thumb', () => {
     { shift: 'rrx, carry clear', word: 0xe790_3062, base: 0, index: 9, carry: 0 },
     { shift: 'rrx, carry set', word: 0xe790_3062, base: 0x8000_0000, index: 9, carry: 0x2000_0000 },
   ])('an index shifted by $shift', ({ word, base, index, carry }) => {
-    const vcpu = at32(word, 0x10 | carry)
+    const vcpu = world.at32(word, 0x10 | carry)
     vcpu.x[0] = DEVICE_BASE + base
     vcpu.x[4] = index
     words(10, 20)
@@ -128,7 +105,7 @@ describe('A32 and Thumb', () => {
 
   test('LDM of user registers', () => {
     // ldm r0, {r8, sp, lr}^ in IRQ mode
-    const vcpu = at32(0xe8d0_6100, 0x12)
+    const vcpu = world.at32(0xe8d0_6100, 0x12)
     vcpu.x[0] = DEVICE_BASE
     vcpu.x[aarch32Register(2, 13) * 2] = 0x1111
     words(1, 2, 3)
@@ -138,7 +115,7 @@ describe('A32 and Thumb', () => {
 
   test('LDM with PC returns from an exception', () => {
     // ldm r0!, {r1, pc}^ in supervisor mode, to Thumb in user mode
-    const vcpu = at32(0xe8f0_8002, 0x1d3)
+    const vcpu = world.at32(0xe8f0_8002, 0x1d3)
     vcpu.x[0] = DEVICE_BASE
     vcpu.spsr[0] = 0x2000_0030
     words(7, 0x40_2001)
@@ -147,7 +124,7 @@ describe('A32 and Thumb', () => {
   })
 
   test('an illegal return sets IL and keeps the mode', () => {
-    const vcpu = at32(0xe8f0_8002, 0x1d3)
+    const vcpu = world.at32(0xe8f0_8002, 0x1d3)
     vcpu.x[0] = DEVICE_BASE
     vcpu.spsr[0] = 0x0000_0006
     words(7, 0x40_2000)
@@ -157,13 +134,13 @@ describe('A32 and Thumb', () => {
 
   test('RFE and SRS', () => {
     // rfeia r0!
-    const vcpu = at32(0xf8b0_0a00, 0x1d3)
+    const vcpu = world.at32(0xf8b0_0a00, 0x1d3)
     vcpu.x[0] = DEVICE_BASE
     words(0x40_3000, 0x8000_0010)
     expect(finish(vcpu, DEVICE_BASE, false)).toBe(mmio.STATUS_DONE)
     expect([vcpu.pc[0], vcpu.pstate, vcpu.x[0]]).toEqual([0x40_3000, 0x8000_0010, DEVICE_BASE + 8])
     // srsdb sp!, #0x12 in supervisor mode: LR and SPSR of it, to the stack of IRQ mode
-    const save = at32(0xf96d_0512, 0x1d3)
+    const save = world.at32(0xf96d_0512, 0x1d3)
     save.x[aarch32Register(2, 13) * 2] = DEVICE_BASE + 0x20
     save.x[aarch32Register(3, 14) * 2] = 0x1234
     save.spsr[0] = 0x6000_0010
@@ -175,7 +152,7 @@ describe('A32 and Thumb', () => {
 
   test('SWP holds its address', () => {
     // swp r0, r1, [r2]
-    const vcpu = at32(0xe102_0091)
+    const vcpu = world.at32(0xe102_0091)
     vcpu.x[2] = 0xabcd
     vcpu.x[4] = DEVICE_BASE
     words(0x1234)
@@ -185,7 +162,7 @@ describe('A32 and Thumb', () => {
 
   test('big-endian data by CPSR.E', () => {
     // ldr r0, [r1], #4
-    const vcpu = at32(0xe491_0004, 0x210)
+    const vcpu = world.at32(0xe491_0004, 0x210)
     vcpu.x[2] = DEVICE_BASE
     words(0x0403_0201)
     expect(finish(vcpu, DEVICE_BASE, false)).toBe(mmio.STATUS_DONE)
@@ -194,7 +171,7 @@ describe('A32 and Thumb', () => {
 })
 
 /** Parts with nothing left abort no more: the processor goes past them. */
-function skipDone(vcpu: Vcpu, count: number): boolean {
+function skipDone(vcpu: FlatVcpu, count: number): boolean {
   if (vcpu.pc[0] === CODE_BASE || vcpu.x[count] !== 0) return false
   vcpu.pc[0] = (vcpu.pc[0] as number) + 4
   return true
@@ -203,7 +180,7 @@ function skipDone(vcpu: Vcpu, count: number): boolean {
 describe('A64', () => {
   test('literal loads', () => {
     // ldr x0, .+0x100, where a device begins
-    const vcpu = at64(0x5800_0800)
+    const vcpu = world.at64(0x5800_0800)
     const near = Object.assign(Object.create(world) as FlatWorld, {
       region: (lo: number) => (lo >= CODE_BASE + 0x100 && lo < CODE_BASE + 0x200 ? 2 : 1),
     })
@@ -218,14 +195,14 @@ describe('A64', () => {
 
   test('LD64B and ST64B are one access of 64 bytes', () => {
     // ld64b x0, [x8]
-    const vcpu = at64(0xf83f_d100)
+    const vcpu = world.at64(0xf83f_d100)
     vcpu.x[16] = DEVICE_BASE
     words(...Array.from({ length: 16 }, (_, index) => index + 1))
     expect(finish(vcpu, DEVICE_BASE, false)).toBe(mmio.STATUS_DONE)
     expect([...vcpu.x.slice(0, 16)]).toEqual(Array.from({ length: 16 }, (_, index) => index + 1))
     expect(world.seen.map(({ data }) => data.length / 2)).toEqual([64])
     // st64b x0, [x8]
-    code.setUint32(CODE_BASE + 4, 0xf83f_9100, true)
+    world.view.setUint32(CODE_BASE + 4, 0xf83f_9100, true)
     vcpu.x[16] = DEVICE_BASE + 0x40
     expect(finish(vcpu, DEVICE_BASE + 0x40, true)).toBe(mmio.STATUS_DONE)
     expect([...world.contents.slice(0x40, 0x80)]).toEqual([...world.contents.slice(0, 0x40)])
@@ -233,7 +210,7 @@ describe('A64', () => {
 
   test('ST64BV stores 64 bytes, and reports success in a register', () => {
     // st64bv x9, x0, [x8]
-    const vcpu = at64(0xf829_b100)
+    const vcpu = world.at64(0xf829_b100)
     vcpu.x.set(Array.from({ length: 16 }, (_, index) => index + 1))
     vcpu.x[16] = DEVICE_BASE
     vcpu.x.set([5, 6], 18)
@@ -244,7 +221,7 @@ describe('A64', () => {
 
   test('LDRAA asks the caller to authenticate', () => {
     // ldraa x0, [x1, #8]!
-    const vcpu = at64(0xf820_1c20)
+    const vcpu = world.at64(0xf820_1c20)
     vcpu.x[2] = DEVICE_BASE
     vcpu.x[3] = 0x00ab_0000
     expect(finish(vcpu, DEVICE_BASE + 8, false, { undecodable: 'report' })).toBe(mmio.STATUS_UNHANDLED)
@@ -266,8 +243,7 @@ describe('A64', () => {
     ['option B', 'B' as const],
   ])('memory copy from RAM to a device, %s', (_name, copyOption) => {
     // cpyfp [x0]!, [x1]!, x2!; cpyfm …; cpyfe …
-    ;[0x1901_0440, 0x1941_0440, 0x1981_0440].forEach((word, index) => code.setUint32(CODE_BASE + index * 4, word, true))
-    const vcpu = flatVcpu(false)
+    const vcpu = world.at64([0x1901_0440, 0x1941_0440, 0x1981_0440])
     const bytes = Array.from({ length: 21 }, (_, index) => index + 1)
     world.ram.set(bytes, 0x10_0000)
     vcpu.x[0] = DEVICE_BASE
@@ -292,10 +268,7 @@ describe('A64', () => {
     'memory copy within a device to above its source goes backwards, option %s',
     (copyOption) => {
       // cpyp, cpym, cpye [x0]!, [x1]!, x2! with overlap
-      ;[0x1d01_0440, 0x1d41_0440, 0x1d81_0440].forEach((word, index) =>
-        code.setUint32(CODE_BASE + index * 4, word, true),
-      )
-      const vcpu = flatVcpu(false)
+      const vcpu = world.at64([0x1d01_0440, 0x1d41_0440, 0x1d81_0440])
       world.contents.set([1, 2, 3, 4, 5, 6], 0)
       vcpu.x[0] = DEVICE_BASE + 2
       vcpu.x[2] = DEVICE_BASE
@@ -314,8 +287,7 @@ describe('A64', () => {
 
   test('memory set', () => {
     // setp, setm, sete [x0]!, x1!, x2
-    ;[0x19c2_0420, 0x19c2_4420, 0x19c2_8420].forEach((word, index) => code.setUint32(CODE_BASE + index * 4, word, true))
-    const vcpu = flatVcpu(false)
+    const vcpu = world.at64([0x19c2_0420, 0x19c2_4420, 0x19c2_8420])
     vcpu.x[0] = DEVICE_BASE + 8
     vcpu.x[2] = 19
     vcpu.x[4] = 0x1aa
@@ -331,18 +303,18 @@ describe('A64', () => {
 
   test('tags: a device has none', () => {
     // ldg x0, [x1]
-    const vcpu = at64(0xd960_0020)
+    const vcpu = world.at64(0xd960_0020)
     vcpu.x[1] = 0x0f00_0000
     vcpu.x[2] = DEVICE_BASE
     expect(finish(vcpu, DEVICE_BASE, false)).toBe(mmio.STATUS_DONE)
     expect(vcpu.x[1]).toBe(0)
     // stg x1, [x1], #16
-    const store = at64(0xd920_1421)
+    const store = world.at64(0xd920_1421)
     store.x[2] = DEVICE_BASE
     expect(finish(store, DEVICE_BASE, true)).toBe(mmio.STATUS_DONE)
     expect([store.x[2], world.seen.length]).toEqual([DEVICE_BASE + 16, 0])
     // stzg x1, [x1]
-    const zero = at64(0xd960_0821)
+    const zero = world.at64(0xd960_0821)
     zero.x[2] = DEVICE_BASE
     world.contents.fill(0xff)
     expect(finish(zero, DEVICE_BASE, true)).toBe(mmio.STATUS_DONE)
@@ -355,7 +327,7 @@ describe('A64', () => {
     ['a floating-point atomic', 0x7c3f_0000],
     ['no load or store', 0x9100_0400],
   ])('%s is reported', (_name, word) => {
-    const vcpu = at64(word)
+    const vcpu = world.at64(word)
     vcpu.x[0] = DEVICE_BASE
     const emulator = new mmio.ArmEmulator(vcpu, world, soleOrder(), { undecodable: 'report' })
     expect(emulator.handle(abortAt(DEVICE_BASE, false))).toBe(mmio.STATUS_UNHANDLED)
@@ -365,20 +337,20 @@ describe('A64', () => {
   // SCTLR_EL1.E0E "has no effect on the endianness of LDTR … instructions executed at EL1".
   test('unprivileged loads have the rights of EL0 and the byte order of EL1', () => {
     // ldtr w0, [x1] at EL1, EL1's data big-endian
-    const vcpu = at64(0xb840_0820)
+    const vcpu = world.at64(0xb840_0820)
     vcpu.pstate = 0x3c5
-    new DataView(world.ram.buffer).setBigUint64(0x2000, 0x441n | (1n << 54n), true)
+    world.view.setBigUint64(0x2000, 0x441n | (1n << 54n), true)
     Object.assign(vcpu.system, { sctlr: 1 | (1 << 25) })
     vcpu.x[2] = DEVICE_BASE
     words(0x0403_0201)
     // EL1 does not execute what EL0 may write: read-only for both.
-    new DataView(world.ram.buffer).setBigUint64(0x2000, 0x4c1n, true)
+    world.view.setBigUint64(0x2000, 0x4c1n, true)
     expect(finish(vcpu, DEVICE_BASE, false)).toBe(mmio.STATUS_DONE)
     expect(vcpu.x[0]).toBe(0x0102_0304)
   })
 
   test('PSTATE.BTYPE and SS are cleared', () => {
-    const vcpu = at64(0xf840_8441)
+    const vcpu = world.at64(0xf840_8441)
     vcpu.pstate = (1 << 21) | (2 << 10)
     vcpu.x[4] = DEVICE_BASE
     expect(finish(vcpu, DEVICE_BASE, false)).toBe(mmio.STATUS_DONE)
@@ -388,7 +360,7 @@ describe('A64', () => {
 
 describe('aborts taken by the guest', () => {
   test('AArch32, short descriptors: abort mode, LR and DFSR', () => {
-    const vcpu = at32(0xe491_0004, 0x8000_0010)
+    const vcpu = world.at32(0xe491_0004, 0x8000_0010)
     Object.assign(vcpu.system, { vbarLo: 0x1000 })
     vcpu.x[2] = DEVICE_BASE + 0x2000
     expect(finish(vcpu, DEVICE_BASE + 0x2000, false)).toBe(mmio.STATUS_FAULT)
@@ -403,7 +375,7 @@ describe('aborts taken by the guest', () => {
   })
 
   test('AArch32, of the instruction itself: LR is 4 beyond it, IFSR and IFAR (Arm ARM DDI 0487, G1.12.3)', () => {
-    const vcpu = at32(0, 0x8000_0010)
+    const vcpu = world.at32(0, 0x8000_0010)
     Object.assign(vcpu.system, { vbarLo: 0x1000 })
     Object.assign(vcpu.exception, { dfsr: 0x77, farLo: 0x55 })
     injectExternalAbort(vcpu, CODE_BASE, 0, 'fetch')
@@ -422,7 +394,7 @@ describe('aborts taken by the guest', () => {
     { sctlr: 1 << 13, thumb: false, bigEndian: false, vector: 0xffff_0010 },
     { sctlr: 2 ** 31, thumb: false, bigEndian: false, vector: 0x1010 },
   ])('AArch32: SCTLR $sctlr decides the instruction set, the data and the vectors', (row) => {
-    const vcpu = at32(0, 0x8000_0010)
+    const vcpu = world.at32(0, 0x8000_0010)
     Object.assign(vcpu.system, { vbarLo: 0x1000, sctlr: row.sctlr })
     injectExternalAbort(vcpu, DEVICE_BASE, 0, 'read')
     // PSTATE.T is bit 5, E bit 9.
@@ -437,7 +409,7 @@ describe('aborts taken by the guest', () => {
     { sctlr: 1 << 24, before: 0, after: 1 << 22 },
     { sctlr: 1 << 23, before: 1 << 22, after: 1 << 22 },
   ])('PAN after an abort: $after with SCTLR $sctlr and PAN $before', ({ sctlr, before, after }) => {
-    for (const vcpu of [at64(0xf800_8441), at32(0, 0x8000_0010)]) {
+    for (const vcpu of [world.at64(0xf800_8441), world.at32(0, 0x8000_0010)]) {
       vcpu.pstate |= before
       Object.assign(vcpu.system, { sctlr })
       injectExternalAbort(vcpu, DEVICE_BASE, 0, 'read')
@@ -446,9 +418,9 @@ describe('aborts taken by the guest', () => {
   })
 
   test('AArch64 from EL1: same exception level, WnR', () => {
-    const vcpu = at64(0xf800_8441)
+    const vcpu = world.at64(0xf800_8441)
     vcpu.pstate = 0x3c5
-    new DataView(world.ram.buffer).setBigUint64(0x2000, 0x401n, true)
+    world.view.setBigUint64(0x2000, 0x401n, true)
     Object.assign(vcpu.system, { vbarLo: 0x8000, vbarHi: 0xffff })
     vcpu.x[4] = DEVICE_BASE + 0x2000
     expect(finish(vcpu, DEVICE_BASE + 0x2000, true)).toBe(mmio.STATUS_FAULT)
@@ -458,8 +430,8 @@ describe('aborts taken by the guest', () => {
 
   test('a fault of stage 1 on the second page, before anything is stored', () => {
     // stp x0, x1, [x2], a level 3 table whose second page is missing
-    const vcpu = at64(0xa900_0440)
-    const view = new DataView(world.ram.buffer)
+    const vcpu = world.at64(0xa900_0440)
+    const view = world.view
     view.setBigUint64(0x2000, 0x3003n, true)
     view.setBigUint64(0x3000, 0x441n, true)
     view.setBigUint64(0x3000 + 2 * 8, 0x400441n, true)

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { ArmEmulator, kvmMmio, type MmioExit, STATUS_DONE, STATUS_FAULT, STATUS_RETRY } from '../src/index.ts'
-import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, soleOrder } from './support/flat-world.ts'
+import { abortAt, CODE_BASE, DEVICE_BASE, type FlatVcpu, FlatWorld, soleOrder } from './support/flat-world.ts'
 
 /** A world whose device is spoken to as by KVM. */
 function world(
@@ -10,9 +10,8 @@ function world(
   return Object.assign(new FlatWorld(), { device: kvmMmio(handler, answered) })
 }
 
-function vcpuAt(flat: FlatWorld, word: number): ReturnType<typeof flatVcpu> {
-  new DataView(flat.ram.buffer).setUint32(CODE_BASE, word, true)
-  const vcpu = flatVcpu(false)
+function vcpuAt(flat: FlatWorld, word: number): FlatVcpu {
+  const vcpu = flat.at64(word)
   vcpu.x[4] = DEVICE_BASE
   return vcpu
 }
@@ -29,7 +28,7 @@ test('an exit has what KVM_EXIT_MMIO has', () => {
   expect(emulator.handle(abortAt(DEVICE_BASE, false))).toBe(STATUS_DONE)
   expect(vcpu.x[0]).toBe(0x1234_5678)
   // strh w0, [x2], #2
-  new DataView(flat.ram.buffer).setUint32(CODE_BASE + 4, 0x7800_2440, true)
+  flat.view.setUint32(CODE_BASE + 4, 0x7800_2440, true)
   expect(emulator.handle(abortAt(DEVICE_BASE + 4, true))).toBe(STATUS_DONE)
   expect(
     exits.map(({ phys_addr, len, is_write, data }) => [phys_addr, len, is_write, [...data.subarray(0, len)]]),

@@ -9,29 +9,11 @@ type Vcpu = ReturnType<typeof flatVcpu>
 
 let world: FlatWorld
 let order: mmio.DeviceOrder
-let code: DataView
 
 beforeEach(() => {
   world = new FlatWorld()
   order = new mmio.DeviceOrder(2)
-  code = new DataView(world.ram.buffer)
 })
-
-/** A vCPU at an A64 instruction. */
-function at64(word: number, address: number = CODE_BASE): Vcpu {
-  code.setUint32(address, word, true)
-  const vcpu = flatVcpu(false)
-  vcpu.pc[0] = address
-  return vcpu
-}
-
-/** A vCPU at Thumb halfwords. */
-function atThumb(...halfwords: number[]): Vcpu {
-  halfwords.forEach((halfword, index) => code.setUint16(CODE_BASE + index * 2, halfword, true))
-  const vcpu = flatVcpu(true)
-  vcpu.pstate = 0x30
-  return vcpu
-}
 
 /** A valid syndrome. */
 function syndrome(write: boolean, register: number, sizeLog2: number, more: number = 0): number {
@@ -65,7 +47,7 @@ describe('test cases that the reference implies', () => {
   describe('1. T16 LDRSH, POP, LDM at ISV=0: PC+2, IT advanced mid-block', () => {
     test('LDRSH', () => {
       // ldrsh r0, [r1, r2], the second of four instructions of an IT block
-      const vcpu = atThumb(0x5e88)
+      const vcpu = world.atThumb(0x5e88)
       vcpu.x[2] = DEVICE_BASE
       vcpu.x[4] = 4
       setDevice(4, 0xfe, 0xff)
@@ -78,7 +60,7 @@ describe('test cases that the reference implies', () => {
 
     test('POP and LDM', () => {
       // pop {r0, r1}
-      const vcpu = atThumb(0xbc03)
+      const vcpu = world.atThumb(0xbc03)
       vcpu.x[26] = DEVICE_BASE + 16
       setDevice(16, 1, 0, 0, 0, 2, 0, 0, 0)
       vcpu.pstate = withItState(vcpu.pstate, 0b1110_1000)
@@ -87,7 +69,7 @@ describe('test cases that the reference implies', () => {
       // The last instruction of a block ends it.
       expect(itState(vcpu.pstate)).toBe(0)
       // ldm r2!, {r0, r1}
-      const other = atThumb(0xca03)
+      const other = world.atThumb(0xca03)
       other.x[4] = DEVICE_BASE + 16
       expect(finish(other, abortAt(DEVICE_BASE + 16, false))).toBe(mmio.STATUS_DONE)
       expect([other.x[0], other.x[2], other.x[4], other.pc[0]]).toEqual([1, 2, DEVICE_BASE + 24, CODE_BASE + 2])
@@ -95,7 +77,7 @@ describe('test cases that the reference implies', () => {
 
     test('POP to PC interworks', () => {
       // pop {r0, pc}
-      const vcpu = atThumb(0xbd01)
+      const vcpu = world.atThumb(0xbd01)
       vcpu.x[26] = DEVICE_BASE
       setDevice(0, 1, 0, 0, 0, 0x00, 0x80, 0x40, 0)
       expect(finish(vcpu, abortAt(DEVICE_BASE, false))).toBe(mmio.STATUS_DONE)
@@ -109,7 +91,7 @@ describe('test cases that the reference implies', () => {
       ['w0', 0x39c0_0020, 0],
       ['x0', 0x3980_0020, 0xffff_ffff],
     ])('%s, decoded', (_name, word, high) => {
-      const vcpu = at64(word)
+      const vcpu = world.at64(word)
       vcpu.x[2] = DEVICE_BASE
       vcpu.x[1] = 0x1234
       setDevice(0, 0x80)
@@ -150,10 +132,10 @@ describe('test cases that the reference implies', () => {
     ['EL1h', 0x3c5, 2],
     ['EL1t', 0x3c4, 0],
   ])('4. LDR X1, [SP], #8 at %s', (_name, pstate, at) => {
-    const vcpu = at64(0xf840_87e1)
+    const vcpu = world.at64(0xf840_87e1)
     vcpu.pstate = pstate
     // EL1 executes, so the page must not be writable for EL0.
-    code.setBigUint64(TABLE_BASE, 0x401n, true)
+    world.view.setBigUint64(TABLE_BASE, 0x401n, true)
     vcpu.sp[at] = DEVICE_BASE + 8
     vcpu.sp[2 - at] = 0x7777
     setDevice(8, 1, 0, 0, 0, 2, 0, 0, 0)
@@ -171,7 +153,7 @@ describe('test cases that the reference implies', () => {
     // ldr r9, [r0], #4 in FIQ mode: software decoding banks.
     const fiq = flatVcpu(true)
     fiq.pstate = 0x11
-    code.setUint32(CODE_BASE, 0xe490_9004, true)
+    world.view.setUint32(CODE_BASE, 0xe490_9004, true)
     fiq.x[0] = DEVICE_BASE
     expect(finish(fiq, abortAt(DEVICE_BASE, false))).toBe(mmio.STATUS_DONE)
     expect([fiq.x[aarch32Register(1, 9) * 2], fiq.x[18], fiq.x[0]]).toEqual([0x55, 0, DEVICE_BASE + 4])
@@ -186,7 +168,7 @@ describe('test cases that the reference implies', () => {
 
   test('6. Big-endian LDP: each register swaps by itself', () => {
     // ldp w0, w1, [x2]
-    const vcpu = at64(0x2940_0440)
+    const vcpu = world.at64(0x2940_0440)
     Object.assign(vcpu.system, { sctlr: 1 | (1 << 24) })
     vcpu.x[4] = DEVICE_BASE
     setDevice(0, 1, 2, 3, 4, 5, 6, 7, 8)
@@ -197,7 +179,7 @@ describe('test cases that the reference implies', () => {
 
   test('7. LDP crossing RAM and device; the second access aborts', () => {
     // ldp x0, x1, [x2, #-8]!, the second doubleword past the end of the device
-    const vcpu = at64(0xa9ff_8440)
+    const vcpu = world.at64(0xa9ff_8440)
     const last = DEVICE_BASE + 0x2000
     vcpu.x[4] = last
     vcpu.x[0] = 0x1111
@@ -213,11 +195,11 @@ describe('test cases that the reference implies', () => {
 
   test('8. STXR after another vCPU has stored', () => {
     // ldxr w0, [x2]; stxr w1, w0, [x2]
-    const vcpu = at64(0x885f_7c40)
+    const vcpu = world.at64(0x885f_7c40)
     vcpu.x[4] = DEVICE_BASE
     expect(finish(vcpu, abortAt(DEVICE_BASE, false))).toBe(mmio.STATUS_DONE)
-    code.setUint32(CODE_BASE + 4, 0x8801_7c40, true)
-    const other = at64(0xb900_0040, CODE_BASE + 0x100)
+    world.view.setUint32(CODE_BASE + 4, 0x8801_7c40, true)
+    const other = world.at64(0xb900_0040, CODE_BASE + 0x100)
     Object.assign(other, { id: 1 })
     other.x[4] = DEVICE_BASE
     expect(finish(other, abortAt(DEVICE_BASE, true))).toBe(mmio.STATUS_DONE)
@@ -235,9 +217,9 @@ describe('test cases that the reference implies', () => {
 
   describe('9. The code page between trap and fetch', () => {
     test('unmapped: the guest tries again, and nothing has happened', () => {
-      const vcpu = at64(0xf840_8441)
+      const vcpu = world.at64(0xf840_8441)
       vcpu.x[4] = DEVICE_BASE
-      code.setBigUint64(TABLE_BASE, 0n, true)
+      world.view.setBigUint64(TABLE_BASE, 0n, true)
       expect(finish(vcpu, abortAt(DEVICE_BASE, false))).toBe(mmio.STATUS_RESTART)
       expect([world.seen.length, vcpu.pc[0], vcpu.x[4]]).toEqual([0, CODE_BASE, DEVICE_BASE])
     })
@@ -247,7 +229,7 @@ describe('test cases that the reference implies', () => {
       ['a store', 0xf800_8441],
       ['no load or store of that size', 0x3900_0041],
     ])('now holds %s: the guest tries again', (_name, word) => {
-      const vcpu = at64(word)
+      const vcpu = world.at64(word)
       vcpu.x[4] = DEVICE_BASE
       vcpu.x[6] = DEVICE_BASE + 0x100
       expect(finish(vcpu, abortAt(DEVICE_BASE, false))).toBe(mmio.STATUS_RESTART)
@@ -256,7 +238,7 @@ describe('test cases that the reference implies', () => {
 
     test('now holds another load that would fault the same: it is the one to be executed', () => {
       // ldr x1, [x2], #8 became ldrb w1, [x2], #8: the hardware would trap in it too.
-      const vcpu = at64(0x3840_8441)
+      const vcpu = world.at64(0x3840_8441)
       vcpu.x[4] = DEVICE_BASE
       setDevice(0, 9, 9, 9, 9)
       expect(finish(vcpu, abortAt(DEVICE_BASE, false))).toBe(mmio.STATUS_DONE)
@@ -265,7 +247,7 @@ describe('test cases that the reference implies', () => {
   })
 
   test('10. Pre-indexed LDR replayed: the base moves once, the device is read once', () => {
-    const vcpu = at64(0xf840_8c41)
+    const vcpu = world.at64(0xf840_8c41)
     vcpu.x[4] = DEVICE_BASE
     world.late = true
     expect(finish(vcpu, abortAt(DEVICE_BASE + 8, false))).toBe(mmio.STATUS_DONE)
@@ -273,47 +255,47 @@ describe('test cases that the reference implies', () => {
   })
 
   test('11. S1PTW into a device: an external abort', () => {
-    const vcpu = at64(0xf940_0041)
+    const vcpu = world.at64(0xf940_0041)
     const abort = withEsr(abortAt(DEVICE_BASE, false), (abortAt(DEVICE_BASE, false).esr | (1 << 7)) >>> 0)
     expect(finish(vcpu, abort)).toBe(mmio.STATUS_FAULT)
     expect(world.seen).toEqual([])
     // The table's page is RAM again: nothing has happened.
     const repaired = { ...abort, hpfarLo: (TABLE_BASE >>> 12) << 4 }
-    expect(finish(at64(0xf940_0041), repaired)).toBe(mmio.STATUS_RESTART)
+    expect(finish(world.at64(0xf940_0041), repaired)).toBe(mmio.STATUS_RESTART)
   })
 
   test('12. LDXP loads both; CASP with an odd register is no instruction', () => {
     // ldxp x0, x1, [x2]
-    const vcpu = at64(0xc87f_0440)
+    const vcpu = world.at64(0xc87f_0440)
     vcpu.x[4] = DEVICE_BASE + 16
     setDevice(16, 1, 0, 0, 0, 0, 0, 0, 0, 2)
     expect(finish(vcpu, abortAt(DEVICE_BASE + 16, false))).toBe(mmio.STATUS_DONE)
     expect([vcpu.x[0], vcpu.x[2]]).toEqual([1, 2])
     // casp x1, x2, x4, x5, [x2]
-    const odd = at64(0x4821_7c44)
+    const odd = world.at64(0x4821_7c44)
     odd.x[4] = DEVICE_BASE + 16
     const emulator = new mmio.ArmEmulator(odd, world, order, { undecodable: 'report' })
     expect(emulator.handle(abortAt(DEVICE_BASE + 16, false))).toBe(mmio.STATUS_UNHANDLED)
     expect(emulator.reason).toBe('instruction')
-    expect(finish(at64(0x4821_7c44), abortAt(DEVICE_BASE + 16, false))).toBe(mmio.STATUS_FAULT)
+    expect(finish(world.at64(0x4821_7c44), abortAt(DEVICE_BASE + 16, false))).toBe(mmio.STATUS_FAULT)
   })
 
   test('13. DC ZVA stores zeros, and faults on Device memory; DC IVAC does nothing', () => {
     // dc zva, x2
-    const vcpu = at64(0xd50b_7422)
+    const vcpu = world.at64(0xd50b_7422)
     vcpu.x[4] = DEVICE_BASE + 0x48
     world.contents.fill(0xff)
     expect(finish(vcpu, abortAt(DEVICE_BASE + 0x48, true))).toBe(mmio.STATUS_DONE)
     expect(world.seen.map(({ offset, data }) => `${offset.toString(16)} ${data}`)).toEqual(
       [0x40, 0x48, 0x50, 0x58, 0x60, 0x68, 0x70, 0x78].map((offset) => `${offset.toString(16)} 0000000000000000`),
     )
-    const device = at64(0xd50b_7422)
+    const device = world.at64(0xd50b_7422)
     Object.assign(device.system, { mairLo: 0 })
     device.x[4] = DEVICE_BASE + 0x48
     expect(finish(device, abortAt(DEVICE_BASE + 0x48, true))).toBe(mmio.STATUS_FAULT)
     expect(device.exception.esrEl1 & 0x3f).toBe(0x21)
     world.seen.length = 0
-    const maintenance = at64(0xd508_7622)
+    const maintenance = world.at64(0xd508_7622)
     maintenance.x[4] = DEVICE_BASE
     const abort = abortAt(DEVICE_BASE, true)
     expect(finish(maintenance, withEsr(abort, (abort.esr | (1 << 8)) >>> 0))).toBe(mmio.STATUS_DONE)
@@ -328,8 +310,8 @@ describe('test cases that the reference implies', () => {
       const vcpu = flatVcpu(true)
       vcpu.pstate = 0x30
       vcpu.pc[0] = CODE_BASE + 0xffe
-      code.setUint16(CODE_BASE + 0xffe, halfwords[0], true)
-      code.setUint16(CODE_BASE + 0x1000, halfwords[1], true)
+      world.view.setUint16(CODE_BASE + 0xffe, halfwords[0], true)
+      world.view.setUint16(CODE_BASE + 0x1000, halfwords[1], true)
       vcpu.x[2] = DEVICE_BASE
       setDevice(0, 7, 0, 0, 0)
       world.late = true
@@ -342,7 +324,7 @@ describe('test cases that the reference implies', () => {
       vcpu.pstate = 0x30
       // The last halfword of RAM: nothing is behind it.
       vcpu.pc[0] = 0x48_0000 - 2
-      code.setUint16(0x48_0000 - 2, halfwords[0], true)
+      world.view.setUint16(0x48_0000 - 2, halfwords[0], true)
       vcpu.x[2] = DEVICE_BASE
       expect(finish(vcpu, abortAt(DEVICE_BASE, false))).toBe(mmio.STATUS_RESTART)
     })
@@ -352,14 +334,14 @@ describe('test cases that the reference implies', () => {
 describe('several vCPUs', () => {
   test('an atomic holds its address from its read to its write', () => {
     // ldadd w0, w1, [x2] on one vCPU, str w0, [x2] on the other
-    const first = at64(0xb820_0041)
+    const first = world.at64(0xb820_0041)
     first.x[4] = DEVICE_BASE
     first.x[0] = 5
     setDevice(0, 10, 0, 0, 0)
     world.late = true
     const atomic = new mmio.ArmEmulator(first, world, order)
     expect(atomic.handle(abortAt(DEVICE_BASE, true))).toBe(mmio.STATUS_RETRY)
-    const second = at64(0xb900_0040, CODE_BASE + 0x100)
+    const second = world.at64(0xb900_0040, CODE_BASE + 0x100)
     Object.assign(second, { id: 1 })
     second.x[4] = DEVICE_BASE
     const store = new mmio.ArmEmulator(second, world, order)
@@ -381,7 +363,7 @@ describe('several vCPUs', () => {
 
   test('an instruction that has begun waits for the atomic of another', () => {
     // stp w0, w1, [x2] across two locks, the second held by an atomic
-    const vcpu = at64(0x2900_0440)
+    const vcpu = world.at64(0x2900_0440)
     vcpu.x[4] = DEVICE_BASE + 0x3c
     const holder = order.lockOf(DEVICE_BASE + 0x40, 0)
     expect(order.tryLock(holder, 1)).toBe(true)
@@ -401,7 +383,7 @@ describe('what is between trap and completion', () => {
 
   test('is plain data that another process can go on with', () => {
     world.late = true
-    const vcpu = at64(word)
+    const vcpu = world.at64(word)
     vcpu.x[4] = DEVICE_BASE
     setDevice(0, 1, 0, 0, 0, 0, 0, 0, 0, 2)
     const emulator = new mmio.ArmEmulator(vcpu, world, order)
@@ -422,7 +404,7 @@ describe('what is between trap and completion', () => {
 
   test('is forgotten by cancel, and a late answer is the callers to drop', () => {
     world.late = true
-    const vcpu = at64(word)
+    const vcpu = world.at64(word)
     vcpu.x[4] = DEVICE_BASE
     const emulator = new mmio.ArmEmulator(vcpu, world, order)
     emulator.handle(abortAt(DEVICE_BASE, false))
@@ -433,7 +415,7 @@ describe('what is between trap and completion', () => {
 
   test('an abort that a device answers later is taken by the guest', () => {
     world.late = true
-    const vcpu = at64(word)
+    const vcpu = world.at64(word)
     vcpu.x[4] = DEVICE_BASE
     const emulator = new mmio.ArmEmulator(vcpu, world, order)
     emulator.handle(abortAt(DEVICE_BASE, false))
@@ -445,7 +427,7 @@ describe('what is between trap and completion', () => {
 })
 
 test('a device that reports an abort at once', () => {
-  const vcpu = at64(0xf940_0041)
+  const vcpu = world.at64(0xf940_0041)
   vcpu.x[4] = DEVICE_BASE
   const failing = Object.assign(Object.create(world) as FlatWorld, { device: () => mmio.STATUS_UNHANDLED })
   const emulator = new mmio.ArmEmulator(vcpu, failing, order)
@@ -454,7 +436,7 @@ test('a device that reports an abort at once', () => {
 })
 
 test('what stage 2 has repaired is left to the processor', () => {
-  const vcpu = at64(0xf940_0041)
+  const vcpu = world.at64(0xf940_0041)
   vcpu.x[4] = DEVICE_BASE
   const repaired = Object.assign(Object.create(world) as FlatWorld, { region: () => mmio.Region.RAM })
   expect(new mmio.ArmEmulator(vcpu, repaired, order).handle(abortAt(DEVICE_BASE, false))).toBe(mmio.STATUS_RESTART)

@@ -12,12 +12,7 @@ beforeEach(() => {
   world = new FlatWorld()
 })
 
-function at64(word: number): Vcpu {
-  new DataView(world.ram.buffer).setUint32(CODE_BASE, word, true)
-  return flatVcpu(false)
-}
-
-const mapping = (block: bigint): void => new DataView(world.ram.buffer).setBigUint64(TABLE_BASE, block, true)
+const mapping = (block: bigint): void => world.view.setBigUint64(TABLE_BASE, block, true)
 
 /** Saves, forgets, and takes up in another emulator. */
 function move(emulator: mmio.ArmEmulator, vcpu: Vcpu, order: mmio.DeviceOrder): mmio.ArmEmulator {
@@ -32,7 +27,7 @@ describe('a saved instruction', () => {
   test('whose device then fails reports the address of that access', () => {
     world.late = true
     // ldp x0, x1, [x2], #16
-    const vcpu = at64(0xa8c1_0440)
+    const vcpu = world.at64(0xa8c1_0440)
     vcpu.x[4] = DEVICE_BASE
     const order = soleOrder()
     const first = new mmio.ArmEmulator(vcpu, world, order)
@@ -50,7 +45,7 @@ describe('a saved instruction', () => {
   test('that is an atomic keeps its address from the read to the write', () => {
     world.late = true
     // ldadd x0, x1, [x2]
-    const vcpu = at64(0xf820_0041)
+    const vcpu = world.at64(0xf820_0041)
     vcpu.x[4] = DEVICE_BASE
     const order = new mmio.DeviceOrder(2)
     const first = new mmio.ArmEmulator(vcpu, world, order)
@@ -72,7 +67,7 @@ describe('the lock in a saved instruction', () => {
   // ldadd x0, x1, [x2]
   const begun = (order: mmio.DeviceOrder): { vcpu: Vcpu; saved: ReturnType<mmio.ArmEmulator['save']> } => {
     world.late = true
-    const vcpu = at64(0xf820_0041)
+    const vcpu = world.at64(0xf820_0041)
     vcpu.x[4] = DEVICE_BASE
     const emulator = new mmio.ArmEmulator(vcpu, world, order)
     expect(emulator.handle(abortAt(DEVICE_BASE, false))).toBe(mmio.STATUS_RETRY)
@@ -117,7 +112,7 @@ describe('rights', () => {
     ['PSTATE.UAO gives unprivileged instructions the rights of EL1', 1 << 23, mmio.STATUS_DONE],
     ['without it they have those of EL0: the guest takes its own fault', 0, mmio.STATUS_RESTART],
   ])('%s', (_name, uao, expected) => {
-    const vcpu = at64(0xf840_0820)
+    const vcpu = world.at64(0xf840_0820)
     mapping(0x401n)
     vcpu.pstate = 0x3c5 | uao
     vcpu.x[2] = DEVICE_BASE
@@ -126,7 +121,7 @@ describe('rights', () => {
 
   test('a copy within one page needs the right to write it', () => {
     // cpyfm [x0]!, [x1]!, x2!
-    const vcpu = at64(0x1941_0440)
+    const vcpu = world.at64(0x1941_0440)
     mapping(0x4c1n)
     vcpu.pstate = 1 << 29
     vcpu.x[0] = DEVICE_BASE + 0x100
@@ -146,7 +141,7 @@ describe('returns from exceptions are not for User mode, whose code may be swapp
     ['srsia sp, #19', 0xf8cd_0513, true],
   ])('%s', (_text, word, write) => {
     const run = (mode: number): { outcome: mmio.AccessStatus; vcpu: Vcpu } => {
-      new DataView(world.ram.buffer).setUint32(CODE_BASE, word, true)
+      world.view.setUint32(CODE_BASE, word, true)
       const vcpu = flatVcpu(true)
       vcpu.pstate = 0x10 | mode
       vcpu.x[0] = DEVICE_BASE
@@ -172,7 +167,7 @@ describe('syndromes', () => {
 
   test('a table in no memory is an external abort on the walk, at its level', () => {
     mapping(0x1000_0003n)
-    const vcpu = at64(0xf940_0041)
+    const vcpu = world.at64(0xf940_0041)
     const abort = withEsr(abortAt(DEVICE_BASE, false), 1 << 7)
     expect(new mmio.ArmEmulator(vcpu, world, soleOrder()).handle(abort)).toBe(mmio.STATUS_FAULT)
     // Level 1 is RAM, and names level 2, which is the device's.
@@ -181,7 +176,7 @@ describe('syndromes', () => {
 
   test('an unaligned access is taken apart even where the syndrome is valid', () => {
     // ldr w1, [x2]
-    const vcpu = at64(0xb940_0041)
+    const vcpu = world.at64(0xb940_0041)
     vcpu.x[4] = DEVICE_BASE + 0xffe
     world.contents.set([1, 2, 3, 4], 0xffe)
     const abort = withEsr(abortAt(DEVICE_BASE + 0xffe, false), (1 << 24) | (2 << 22) | (1 << 16))
@@ -191,7 +186,7 @@ describe('syndromes', () => {
   })
 
   test('an instruction that loads from elsewhere does not explain an abort near address 0', () => {
-    const vcpu = at64(0xf940_0041)
+    const vcpu = world.at64(0xf940_0041)
     vcpu.x[4] = DEVICE_BASE
     // A permission fault has no HPFAR that would tell.
     const abort = { ...abortAt(4, false), esr: ((0x24 << 26) | (1 << 25) | 0x0f) >>> 0 }

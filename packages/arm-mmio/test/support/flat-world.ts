@@ -19,6 +19,8 @@ export interface SeenAccess {
   readonly data: string
 }
 
+export type FlatVcpu = ReturnType<typeof mmio.createArmVcpu>
+
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
 /** RAM below 4.5 MiB, the device window, nothing else. */
@@ -28,20 +30,40 @@ export class FlatWorld implements mmio.ArmWorld {
   readonly seen: SeenAccess[]
   /** Put every access off. */
   late: boolean
-  readonly #view: DataView
+  readonly view: DataView
 
   constructor() {
     this.ram = new Uint8Array(RAM_BYTES)
     this.contents = new Uint8Array(DEVICE_BYTES)
     this.seen = []
     this.late = false
-    this.#view = new DataView(this.ram.buffer)
+    this.view = new DataView(this.ram.buffer)
     // Level 1, 4K granule, 39 bits of address: the first gigabyte, Normal, for EL0 too.
-    this.#view.setBigUint64(TABLE_BASE, 0x441n, true)
+    this.view.setBigUint64(TABLE_BASE, 0x441n, true)
     // Sections: read and written by everyone, Normal, domain 0.
     for (let section = 0; section < 4096; section++) {
-      this.#view.setUint32(SHORT_TABLE_BASE + section * 4, section * 0x10_0000 + 0x1c0e, true)
+      this.view.setUint32(SHORT_TABLE_BASE + section * 4, section * 0x10_0000 + 0x1c0e, true)
     }
+  }
+
+  /** A vCPU at an A64 instruction, or at the first of several. */
+  at64(words: number | readonly number[], address: number = CODE_BASE): FlatVcpu {
+    for (const [index, word] of [words].flat().entries()) this.view.setUint32(address + index * 4, word, true)
+    const vcpu = flatVcpu(false)
+    vcpu.pc[0] = address
+    return vcpu
+  }
+
+  /** A vCPU at an A32 instruction. */
+  at32(word: number, pstate: number = 0x10): FlatVcpu {
+    this.view.setUint32(CODE_BASE, word, true)
+    return Object.assign(flatVcpu(true), { pstate })
+  }
+
+  /** A vCPU at Thumb halfwords. */
+  atThumb(...halfwords: number[]): FlatVcpu {
+    halfwords.forEach((halfword, index) => this.view.setUint16(CODE_BASE + index * 2, halfword, true))
+    return Object.assign(flatVcpu(true), { pstate: 0x30 })
   }
 
   readonly tables: mmio.ArmWorld['tables'] = {
@@ -53,8 +75,8 @@ export class FlatWorld implements mmio.ArmWorld {
 
   #table(gpa: number, into: Uint32Array, bytes: number): boolean {
     if (gpa + bytes > RAM_BYTES) return false
-    into[0] = this.#view.getUint32(gpa, true)
-    into[1] = bytes === 8 ? this.#view.getUint32(gpa + 4, true) : 0
+    into[0] = this.view.getUint32(gpa, true)
+    into[1] = bytes === 8 ? this.view.getUint32(gpa + 4, true) : 0
     return true
   }
 
@@ -90,7 +112,7 @@ export class FlatWorld implements mmio.ArmWorld {
 }
 
 /** A vCPU at EL0 (AArch64) or in User mode, with the world's tables on. */
-export function flatVcpu(aarch32: boolean): ReturnType<typeof mmio.createArmVcpu> {
+export function flatVcpu(aarch32: boolean): FlatVcpu {
   const vcpu = mmio.createArmVcpu(0)
   vcpu.pstate = aarch32 ? 0x10 : 0
   Object.assign(
