@@ -32,6 +32,7 @@ import sys
 import time
 import traceback
 from collections import deque
+from functools import partial
 from typing import Any, Awaitable, Callable, Coroutine, Deque, Dict, Iterator, List, Optional, Set, Tuple, Type
 from typing import TypeVar, Union
 
@@ -695,7 +696,7 @@ class _Session:
         self.stepped = False
         self._takes: Dict[str, Callable[..., None]] = {
             'read': self._take_read, 'write': self._take_write, 'cancel': self._take_cancel, 'timer': self._take_timer,
-            'reset': self._take_reset, 'plug': self._take_plug, 'unplug': self._take_unplug, 'save': self._take_save,
+            **{kind: partial(self._take_power_on, kind) for kind in ('reset', 'plug', 'unplug')}, 'save': self._take_save,
             'restore': self._take_restore, 'quiesce': self._take_quiesce, 'resume': self._take_resume,
             'dmaDone': self._take_dma_done,
         }  # fmt: skip
@@ -897,16 +898,7 @@ class _Session:
             self.tell(now)
         return Call(call, kind, found), found
 
-    def _take_reset(self, call: int, device: int, now: int) -> None:
-        self._power_on('reset', call, device, now)
-
-    def _take_plug(self, call: int, device: int, now: int) -> None:
-        self._power_on('plug', call, device, now)
-
-    def _take_unplug(self, call: int, device: int, now: int) -> None:
-        self._power_on('unplug', call, device, now)
-
-    def _power_on(self, kind: str, call: int, device: int, now: int) -> None:
+    def _take_power_on(self, kind: str, call: int, device: int, now: int) -> None:
         made, found = self._of_device(call, kind, device, now)
         self._run(made, _with_timers_off, found, getattr(found, kind))
 
