@@ -37,11 +37,7 @@ export class Memory implements TableReader {
   }
 
   read64(gpa: number, into: Uint32Array): boolean {
-    const value = this.words.get(gpa)
-    if (value === undefined) return false
-    into[0] = Number(value & 0xffff_ffffn)
-    into[1] = Number(value >> 32n)
-    return true
+    return give(this.words.get(gpa), into)
   }
 
   compareExchange32(gpa: number, expect: number, value: number): boolean {
@@ -55,6 +51,14 @@ export class Memory implements TableReader {
     this.words.set(gpa, pair(lo, hi))
     return true
   }
+}
+
+/** Hands a table's entry over. @returns whether there is one */
+export function give(value: bigint | undefined, into: Uint32Array): boolean {
+  if (value === undefined) return false
+  into[0] = Number(value & 0xffff_ffffn)
+  into[1] = Number(value >> 32n)
+  return true
 }
 
 export function pair(lo: number, hi: number): bigint {

@@ -1,5 +1,5 @@
 import * as paging from '../../src/index.ts'
-import { contextOf, CR0_PE_PG, CR0_WP, CR4, LMA, NXE, pair } from './guest.ts'
+import { contextOf, CR0_PE_PG, CR0_WP, CR4, give, LMA, NXE, pair } from './guest.ts'
 import { naiveWalk, type NaiveAccess, type NaiveState } from './naive.ts'
 
 /** Tables whose entries are a function of seed and address, made when first read. */
@@ -49,19 +49,11 @@ class RandomTables implements paging.TableReader {
   }
 
   read32(gpa: number, into: Uint32Array): boolean {
-    return this.#read(gpa, 4, into)
+    return give(this.entry(gpa, 4), into)
   }
 
   read64(gpa: number, into: Uint32Array): boolean {
-    return this.#read(gpa, 8, into)
-  }
-
-  #read(gpa: number, bytes: 4 | 8, into: Uint32Array): boolean {
-    const value = this.entry(gpa, bytes)
-    if (value === undefined) return false
-    into[0] = Number(value & 0xffff_ffffn)
-    into[1] = Number(value >> 32n)
-    return true
+    return give(this.entry(gpa, 8), into)
   }
 
   compareExchange32(gpa: number, expect: number, value: number): boolean {

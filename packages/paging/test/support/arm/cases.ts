@@ -1,5 +1,6 @@
 /** Random stage-1 tables, registers and accesses. Few entries: those on the path of one address. */
 import * as paging from '../../../src/index.ts'
+import { give, pair } from '../guest.ts'
 
 /** One descriptor in memory. */
 export interface Entry {
@@ -45,11 +46,7 @@ export class SparseTables implements paging.TableReader {
   }
 
   read64(gpa: number, into: Uint32Array): boolean {
-    if (gpa < MEMORY_BASE || gpa >= MEMORY_END) return false
-    const value = this.values.get(gpa) ?? 0n
-    into[0] = Number(value & 0xffff_ffffn)
-    into[1] = Number(value >> 32n)
-    return true
+    return gpa >= MEMORY_BASE && gpa < MEMORY_END && give(this.values.get(gpa) ?? 0n, into)
   }
 
   compareExchange32(): boolean {
@@ -58,19 +55,17 @@ export class SparseTables implements paging.TableReader {
 
   compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): boolean {
     this.race(gpa)
-    if ((this.values.get(gpa) ?? 0n) !== join(expectLo, expectHi)) return false
-    this.values.set(gpa, join(lo, hi))
+    if ((this.values.get(gpa) ?? 0n) !== pair(expectLo, expectHi)) return false
+    this.values.set(gpa, pair(lo, hi))
     return true
   }
 }
-
-const join = (lo: number, hi: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
 
 /** Draws an integer in [0, bound). */
 export type Draw = (bound: number) => number
 
 const pick = <T>(draw: Draw, choices: readonly T[]): T => choices[draw(choices.length)] as T
-const draw64 = (draw: Draw): bigint => join(draw(2 ** 32), draw(2 ** 32))
+const draw64 = (draw: Draw): bigint => pair(draw(2 ** 32), draw(2 ** 32))
 const mask = (bits: number): bigint => (1n << BigInt(bits)) - 1n
 /** One in `n`. */
 const rarely = (draw: Draw, n: number): boolean => draw(n) === n - 1
