@@ -10,20 +10,12 @@ const KEEP_MS = 60_000
 /** The user's first keys come before the save at the prompt. */
 const PROMPT_MS = 500
 
-/** The timer and the place that keep a machine. */
-interface Keeping {
-  /** Called when the user has ended the machine: forgets its saved state. */
-  forget(): Promise<void>
-  /** Called when the guest shows its first prompt. */
-  readonly prompted: () => void
-}
-
 /** Whether a machine can be saved and resumed in another page. */
 const canKeep = (chosen: Chosen): boolean =>
   lastingOptions(chosen) !== null && chosen.options.drives?.some(({ keep }) => keep !== undefined) !== true
 
 /** Keeps a machine while it is on, and has the browser ask before its page goes. */
-export function useKeeping(machine: Machine | null, chosen: Chosen, isOn: boolean): Keeping {
+export function useKeeping(machine: Machine | null, chosen: Chosen, isOn: boolean) {
   const id = useRef(chosen.kept ?? crypto.randomUUID())
   const saved = useRef<string | null>(null)
   const hasNews = useRef(false)
@@ -75,11 +67,13 @@ export function useKeeping(machine: Machine | null, chosen: Chosen, isOn: boolea
     }
   }, [machine, isOn])
   // A machine that has ended has nothing to resume.
+  /** Called when the user has ended the machine: forgets its saved state. */
   const forget = async (): Promise<void> => {
     if (saved.current !== null) await dropMachine(saved.current).catch(() => {})
     saved.current = null
   }
   useEffect(() => machine?.on('exit', () => void forget()), [machine])
+  /** Called when the guest shows its first prompt. */
   const prompted = (): void => {
     hasNews.current = true
     setTimeout(() => void keepNow.current?.(), PROMPT_MS)

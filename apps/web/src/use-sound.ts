@@ -1,14 +1,8 @@
 import type { Machine } from '@retrap/web'
 import { useEffect, useRef, useState } from 'preact/hooks'
 
-/** Whether a machine's sound is played, and a function that switches it. */
-export interface SoundSwitch {
-  readonly isOn: boolean
-  readonly turn: (on: boolean) => Promise<void>
-}
-
-/** The loudspeakers of a machine's page: off until the user wants them, as browsers demand. */
-export function useSound(machine: Machine | null): SoundSwitch {
+/** The loudspeakers of a machine's page: off until the user wants them, as browsers demand. `turn` switches them. */
+export function useSound(machine: Machine | null) {
   const [isOn, setOn] = useState(false)
   const context = useRef<AudioContext | null>(null)
   const close = (): void => {

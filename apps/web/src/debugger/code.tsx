@@ -45,14 +45,11 @@ const MOST_PAGES = 8
 /** Rows loaded ahead of the visible ones. */
 const ROWS_AHEAD = 60
 
-/** The code around an instruction: as long as the next one is of the listing, it stays. */
-interface ListedCode {
-  readonly listing: Listing
-  /** Reports the last visible row, so that more are loaded in time. */
-  readonly see: (row: number) => void
-}
-
-function useListing(machine: Machine, { address, mode }: Vcpu): ListedCode {
+/**
+ * The code around an instruction: as long as the next one is of the listing, it stays. `see` takes the last visible row, so that more are
+ * loaded in time.
+ */
+function useListing(machine: Machine, { address, mode }: Vcpu) {
   const [listing, setListing] = useState<Listing>(() => emptyListing(address, mode))
   const [seen, see] = useState(0)
   const read = async (): Promise<Listing> => {
