@@ -1,5 +1,5 @@
-import { type InputMachine, attachInput } from './input.ts'
-import type { SentFrame, SentRectangle } from './protocol.ts'
+import type { KeyChange, PointerChange, SentFrame, SentRectangle } from './protocol.ts'
+import { type FingerMove, TouchPointer } from './touch.ts'
 
 /** Options for showing a machine on a canvas. */
 export interface CanvasOptions {
@@ -54,5 +54,130 @@ function painterOf(canvas: HTMLCanvasElement): Parameters<Watch>[0] {
       const bytes = new Uint8ClampedArray(own.buffer, own.byteOffset, own.byteLength)
       context.putImageData(new ImageData(bytes, area.width, area.height), area.x, area.y)
     }
+  }
+}
+
+/** The part of a machine that a canvas's input uses. */
+interface InputMachine {
+  readonly pointer: 'none' | 'relative' | 'absolute'
+  sendKeys(keys: readonly KeyChange[]): void
+  sendPointer(events: readonly PointerChange[]): void
+}
+
+/** By `MouseEvent.button`. */
+const BUTTONS = ['left', 'middle', 'right', 'back', 'forward'] as const
+/** Pixels of a detent, where the browser counts pixels. */
+const DETENT_PIXELS = 100
+
+/** Returns a listener that sends the machine whole detents of a wheel. */
+function wheelSender(machine: InputMachine): (event: WheelEvent) => void {
+  /** Movement not sent yet. */
+  let turned = 0
+  return (event) => {
+    event.preventDefault()
+    // Away from the user is positive, which scrolls up. A touch pad sends parts of a detent.
+    const detents = event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? event.deltaY / DETENT_PIXELS : event.deltaY
+    turned = Math.sign(turned) === -Math.sign(detents) ? turned - detents : -detents
+    const vertical = Math.trunc(turned)
+    turned -= vertical
+    if (vertical !== 0) machine.sendPointer([{ kind: 'wheel', vertical }])
+  }
+}
+
+/**
+ * Has the keys, mouse and touch of an element go to a machine. Control and Alt with G, or with Escape, are left to the page: they take
+ * the focus off the element, so that a person without a mouse comes out again. Tab then goes on behind the element.
+ *
+ * @returns a function that ends the connection
+ */
+function attachInput(machine: InputMachine, element: HTMLElement, pointerLock: boolean): () => void {
+  const control = new AbortController()
+  const { signal } = control
+  const held = new Set<string>()
+  const keys = (code: string, down: boolean): void => machine.sendKeys([{ code, down }])
+  const release = (): void => {
+    machine.sendKeys([...held].map((code) => ({ code, down: false })))
+    held.clear()
+  }
+
+  const onKeyDown = (event: KeyboardEvent): void => {
+    if ((event.code === 'KeyG' || event.code === 'Escape') && event.ctrlKey && event.altKey) {
+      event.preventDefault()
+      release()
+      element.blur()
+      return
+    }
+    event.preventDefault()
+    // Ignored, because the guest's keyboard repeats keys itself.
+    if (event.repeat || event.code === '') return
+    held.add(event.code)
+    keys(event.code, true)
+  }
+  const onKeyUp = (event: KeyboardEvent): void => {
+    event.preventDefault()
+    // Ignored, because the key was pressed outside this element.
+    if (!held.delete(event.code)) return
+    keys(event.code, false)
+  }
+  const isCaught = (): boolean => document.pointerLockElement === element
+  const fingers = new TouchPointer(machine)
+  const placeOf = (event: PointerEvent, dx: number, dy: number): FingerMove => {
+    const { left, top, width, height } = element.getBoundingClientRect()
+    const place = (at: number, start: number, length: number): number => Math.min(Math.max((at - start) / length, 0), 1)
+    return { kind: 'move', dx, dy, x: place(event.clientX, left, width), y: place(event.clientY, top, height) }
+  }
+  const onMove = (event: PointerEvent): void => {
+    if (event.pointerType === 'touch') fingers.move(event, placeOf(event, 0, 0))
+    else machine.sendPointer([placeOf(event, event.movementX, event.movementY)])
+  }
+  const onButton = (event: PointerEvent, down: boolean): void => {
+    event.preventDefault()
+    onMove(event)
+    machine.sendPointer([{ kind: 'button', button: BUTTONS[event.button] ?? 'left', down }])
+  }
+
+  element.addEventListener('keydown', onKeyDown, { signal })
+  element.addEventListener('keyup', onKeyUp, { signal })
+  element.addEventListener('blur', release, { signal })
+  // Touches go to the guest, and do not scroll the page.
+  const { touchAction } = element.style
+  element.style.touchAction = 'none'
+  element.addEventListener('pointermove', onMove, { signal })
+  element.addEventListener(
+    'pointerdown',
+    (event) => {
+      element.focus()
+      if (event.pointerType === 'touch') {
+        event.preventDefault()
+        element.setPointerCapture(event.pointerId)
+        fingers.down(event, placeOf(event, 0, 0))
+        return
+      }
+      if (pointerLock && event.pointerType === 'mouse' && machine.pointer === 'relative' && !isCaught())
+        void Promise.resolve(element.requestPointerLock()).catch(() => {})
+      else element.setPointerCapture(event.pointerId)
+      onButton(event, true)
+    },
+    { signal },
+  )
+  element.addEventListener(
+    'pointerup',
+    (event) => {
+      if (event.pointerType === 'touch') fingers.up(event)
+      else onButton(event, false)
+    },
+    { signal },
+  )
+  element.addEventListener('pointercancel', (event) => event.pointerType === 'touch' && fingers.cancel(event), {
+    signal,
+  })
+  element.addEventListener('contextmenu', (event) => event.preventDefault(), { signal })
+  element.addEventListener('wheel', wheelSender(machine), { signal, passive: false })
+  return () => {
+    control.abort()
+    release()
+    fingers.end()
+    element.style.touchAction = touchAction
+    if (isCaught()) document.exitPointerLock()
   }
 }
