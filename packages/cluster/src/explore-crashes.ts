@@ -73,7 +73,7 @@ class CrashSearch {
   readonly #pool: LanePool<CrashLane>
   readonly #options: CrashesOptions
   readonly #intervals: readonly CrashInterval[]
-  readonly #pages = new PageNumbers()
+  readonly #keyOf = diskKeys()
   readonly #known = new Map<string, Promise<CheckRun>>()
   readonly #losses = new Map<CrashInterval, CrashLoss>()
   readonly #states = new Map<CrashInterval, number>()
@@ -150,7 +150,7 @@ class CrashSearch {
   async #lossOf(state: CrashState): Promise<CrashLoss | undefined> {
     const { from, until, ns } = state.interval
     const pages = pagesAfter(this.#work.log, from, until, state.lost)
-    const key = this.#pages.keyOf(pages)
+    const key = this.#keyOf(pages)
     const run = this.#known.get(key) ?? this.#pool.use((lane) => lane.check(pages, this.#options.check))
     this.#known.set(key, run)
     const found = await run
@@ -173,27 +173,24 @@ class CrashSearch {
   }
 }
 
-/** Numbers of pages by their contents: equal pages have equal numbers. */
-class PageNumbers {
-  readonly #known = new WeakMap<Uint8Array, number>()
-  readonly #byChecksum = new Map<number, { readonly page: Uint8Array; readonly number: number }[]>()
-  #count = 0
-
-  /** Identifies a disk by its contents. */
-  keyOf(pages: DiskPages): string {
-    const sorted = [...pages].toSorted(([one], [other]) => one - other)
-    return sorted.map(([at, page]) => `${at}:${this.#of(page)}`).join()
-  }
-
-  #of(page: Uint8Array): number {
-    const known = this.#known.get(page)
-    if (known !== undefined) return known
+/** Returns a function that identifies a disk by its contents: equal pages have equal numbers in its result. */
+function diskKeys(): (pages: DiskPages) => string {
+  const known = new WeakMap<Uint8Array, number>()
+  const byChecksum = new Map<number, { readonly page: Uint8Array; readonly number: number }[]>()
+  let count = 0
+  const numberOf = (page: Uint8Array): number => {
+    const before = known.get(page)
+    if (before !== undefined) return before
     const sum = crc32(page)
-    const alike = this.#byChecksum.get(sum) ?? []
+    const alike = byChecksum.get(sum) ?? []
     const same = alike.find((one) => one.page.every((byte, i) => byte === page[i]))
-    const number = same?.number ?? this.#count++
-    if (same === undefined) this.#byChecksum.set(sum, [...alike, { page, number }])
-    this.#known.set(page, number)
+    const number = same?.number ?? count++
+    if (same === undefined) byChecksum.set(sum, [...alike, { page, number }])
+    known.set(page, number)
     return number
+  }
+  return (pages) => {
+    const sorted = [...pages].toSorted(([one], [other]) => one - other)
+    return sorted.map(([at, page]) => `${at}:${numberOf(page)}`).join()
   }
 }

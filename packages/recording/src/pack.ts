@@ -35,7 +35,7 @@ interface PackedList {
 /** Packs recordings, so that equal contents are stored once. */
 export class RecordingPacker {
   readonly #write: (block: Uint8Array) => unknown
-  readonly #places = new ContentPlaces()
+  readonly #placeOf = contentPlaces()
   readonly #block = new Uint8Array(PACKED_BYTES)
   /** Bytes of the stream. */
   #length = 0
@@ -75,7 +75,7 @@ export class RecordingPacker {
   async #runs(name: SectionName, contents: Uint8Array): Promise<Run[]> {
     const runs: [number, number][] = []
     for (const piece of name === 'PAGE' || name === 'DATA' ? pagesOf(contents) : piecesOf(contents)) {
-      const at = this.#places.place(piece, this.#length)
+      const at = this.#placeOf(piece, this.#length)
       if (at === this.#length) await this.#append(piece)
       const last = runs.at(-1)
       if (last !== undefined && last[0] + last[1] === at) last[1] += piece.length
@@ -114,7 +114,7 @@ export async function* unpackRecording(
   list: Uint8Array,
   readBlock: (number: number) => Promise<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
-  const contents = new Contents(readBlock)
+  const readRuns = contentReader(readBlock)
   const codec = new Codec()
   const index: IndexEntry[] = []
   let offset = 0
@@ -125,7 +125,7 @@ export async function* unpackRecording(
   yield counted(encodeHeader())
   for (const [name, round, instructions, runs] of sectionsOf(await inflatedList(list))) {
     const at = { round, instructions }
-    const read = await contents.read(runs)
+    const read = await readRuns(runs)
     if (name === 'PAGE' || name === 'DATA') if (read.length !== BLOCK_BYTES) throw damaged()
     const isIndex = name === 'INDX'
     const bytes = isIndex ? encodeJson({ ...(decodeJson(read) as RecordingIndex), sections: index }) : read
@@ -144,25 +144,27 @@ export async function* unpackRecording(
   }
 }
 
-/** The stream of contents, in blocks. */
-class Contents {
-  readonly #readBlock: (number: number) => Promise<Uint8Array>
+/** Returns a function that reads runs of the stream of contents, which is in blocks. */
+function contentReader(
+  readBlock: (number: number) => Promise<Uint8Array>,
+): (runs: readonly Run[]) => Promise<Uint8Array> {
   /** The most recently used last. */
-  readonly #kept = new Map<number, Uint8Array>()
-
-  constructor(readBlock: (number: number) => Promise<Uint8Array>) {
-    this.#readBlock = readBlock
+  const kept = new Map<number, Uint8Array>()
+  const inflated = async (number: number): Promise<Uint8Array> => {
+    const block = await inflate(await readBlock(number), PACKED_BYTES)
+    if (block === undefined) throw damaged()
+    if (kept.size >= KEPT_BLOCKS) kept.delete(kept.keys().next().value!)
+    return block
   }
-
-  async read(runs: readonly Run[]): Promise<Uint8Array> {
+  return async (runs) => {
     const all = new Uint8Array(runs.reduce((sum, [, bytes]) => sum + bytes, 0))
     let to = 0
     for (const [begin, bytes] of runs)
       for (let at = begin; at < begin + bytes;) {
         const number = Math.floor(at / PACKED_BYTES)
-        const block = this.#kept.get(number) ?? (await this.#read(number))
-        this.#kept.delete(number)
-        this.#kept.set(number, block)
+        const block = kept.get(number) ?? (await inflated(number))
+        kept.delete(number)
+        kept.set(number, block)
         const from = at % PACKED_BYTES
         const part = block.subarray(from, from + Math.min(PACKED_BYTES - from, begin + bytes - at))
         all.set(part, to)
@@ -170,13 +172,6 @@ class Contents {
         at += part.length
       }
     return all
-  }
-
-  async #read(number: number): Promise<Uint8Array> {
-    const block = await inflate(await this.#readBlock(number), PACKED_BYTES)
-    if (block === undefined) throw damaged()
-    if (this.#kept.size >= KEPT_BLOCKS) this.#kept.delete(this.#kept.keys().next().value!)
-    return block
   }
 }
 
@@ -275,26 +270,20 @@ function* pagesOf(bytes: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += PAGE_BYTES) yield bytes.subarray(at, at + PAGE_BYTES)
 }
 
-/** Finds pieces that are in the stream of contents. */
-class ContentPlaces {
-  readonly #codec = new Codec()
+/**
+ * Returns a function that looks a piece up in the stream of contents, and remembers it: given at most a page of bytes, and the place of the
+ * piece if it is new, the function returns its place.
+ */
+function contentPlaces(): (piece: Uint8Array, at: number) => number {
+  const codec = new Codec()
   /** Places by hash and length. */
-  readonly #known = new Map<string, number>()
-
-  /**
-   * Looks a piece up, and remembers it.
-   *
-   * @param piece - at most a page of bytes
-   * @param at - place of the piece if it is new
-   * @returns its place
-   */
-  place(piece: Uint8Array, at: number): number {
-    const { open } = this.#codec
-    open.fill(0, piece.length, PAGE_BYTES)
-    open.set(piece)
-    const key = `${piece.length} ${this.#codec.hash(0).join(' ')}`
-    const known = this.#known.get(key)
-    if (known === undefined) this.#known.set(key, at)
+  const places = new Map<string, number>()
+  return (piece, at) => {
+    codec.open.fill(0, piece.length, PAGE_BYTES)
+    codec.open.set(piece)
+    const key = `${piece.length} ${codec.hash(0).join(' ')}`
+    const known = places.get(key)
+    if (known === undefined) places.set(key, at)
     return known ?? at
   }
 }
