@@ -27,8 +27,7 @@ export type {
   MachineScsiPlace,
   MachineVirtioDisk,
 } from './options/drives.ts'
-export type { MachineForks } from './options/fork-room.ts'
-export type { MachineGeneration, MachineOptions } from './options/machine-options.ts'
+export type { MachineForks, MachineGeneration, MachineOptions } from './options/machine-options.ts'
 export type { ResetImages } from './lifecycle/machine-life.ts'
 export type { MachineNetworkCard } from './options/network-card.ts'
 export type {

@@ -4,9 +4,9 @@ import { type runOf, traitsOf } from '../refusals/traits.ts'
 import { MachineError } from '../errors.ts'
 import { type ComposedMachine, Machine } from '../machine/machine.ts'
 import type { MachineGate } from '../machine/machine-gate.ts'
-import { makeMachine, type MachineMaker } from '../machine/make-machine.ts'
+import { type MachineMaker, makeMachine } from '../machine/compose.ts'
 import { checkOptionValues } from '../option-values.ts'
-import type { ArmGdbOptions } from './debugger/arm-gdb-target.ts'
+import type { ArmGdbOptions } from './debugger/arm-debugger.ts'
 import type { ArmMachineOptions } from './machine-options.ts'
 import { type ArmKind, loadVirtParts, VirtBoard } from './virt-board.ts'
 import type { JitCounts } from '@retrap/arm-cpu'
@@ -53,7 +53,7 @@ export class ArmMachine extends Machine<ArmKind> {
    * @returns a target for `GdbSession` of `@retrap/gdb`
    */
   async gdbTarget(options: ArmGdbOptions): Promise<GdbTarget> {
-    const { armGdbMachine, machineGdbTarget } = await import('./debugger/arm-gdb-target.ts')
+    const { armGdbMachine, machineGdbTarget } = await import('./debugger/arm-debugger.ts')
     return machineGdbTarget(armGdbMachine, this.domain, await this.debugger(), options)
   }
 

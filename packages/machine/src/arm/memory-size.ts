@@ -1,11 +1,10 @@
 import { MIB } from '@retrap/basics'
 import { CODE_CACHE_BYTES } from '@retrap/arm-cpu'
 import { networkRomBytes } from '../options/network-card.ts'
-import type { PcOptions } from '../options/pc-options.ts'
-import type { MachineForks } from '../options/fork-room.ts'
 import { roundToLargePage } from '../memory-size.ts'
 import { vgaBytes } from '../options/vga.ts'
 import { VIRT } from './layout.ts'
+import type { ArmMachineOptions } from './machine-options.ts'
 
 /** Logs, request pages, table frames and the interrupt controller, beside RAM and the code arena. */
 const FIXED_OVERHEAD = 6 * MIB
@@ -16,17 +15,8 @@ const VCPU_OVERHEAD = 5120 * 1024
 /** Sixteen bytes for each frame of 4 KiB: its generation, its users, and its place in the allocator and the p2m. */
 const FRAME_RECORD_SHARE = 256
 
-/** The options that {@link armMemoryBytes} counts. */
-interface CountedOptions extends Pick<PcOptions, 'virtio' | 'networkCards' | 'flash' | 'vga'> {
-  readonly memoryBytes: number
-  readonly cpus?: number | undefined
-  readonly codeCacheBytes?: number | undefined
-  readonly deviceMemoryBytes?: number | undefined
-  readonly forks?: MachineForks | undefined
-}
-
 /** Bytes of the machine memory of an Arm board: guest RAM, and memory of the hypervisor beside it. */
-export function armMemoryBytes(options: CountedOptions): number {
+export function armMemoryBytes(options: ArmMachineOptions): number {
   const { memoryBytes, codeCacheBytes = CODE_CACHE_BYTES, forks } = options
   const bytes =
     roundToLargePage(memoryBytes) +
@@ -40,12 +30,12 @@ export function armMemoryBytes(options: CountedOptions): number {
 }
 
 /** Bytes of machine memory that a clone takes beside the RAM that it writes. */
-export function armCloneBytes(options: CountedOptions): number {
+export function armCloneBytes(options: ArmMachineOptions): number {
   // The stage-2 tables of an Arm machine take 8 bytes for each frame besides RAM.
   return CLONE_OVERHEAD + options.memoryBytes / 512 + besideRam(options)
 }
 
-function besideRam(options: CountedOptions): number {
+function besideRam(options: ArmMachineOptions): number {
   const { memoryBytes, cpus = 1, deviceMemoryBytes = 0, vga = 'none' } = options
   return (
     cpus * VCPU_OVERHEAD +

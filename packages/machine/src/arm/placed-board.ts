@@ -68,12 +68,7 @@ export function placeArmBoard(
     )
     domain.addServer(remote.server)
     // The bridge's wires have no state: interrupts of functions in this thread go by the domain's, which lead to the same lines.
-    return {
-      receive: (port, bytes) => remote.receive(port, bytes),
-      flush: (hasEnded) => remote.flush(hasEnded),
-      pressPowerButton: () => remote.press(POWER_BUTTON),
-      ready: remote.server.remote.ready,
-    }
+    return remote
   }
   const here = createModels(board, hooks)
   domain.architecture.pciWire = (device, pin) => here.hostBridge.interruptInput(device, pin)

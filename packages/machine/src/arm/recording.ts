@@ -43,9 +43,8 @@ const VIRT_RUNS: RecordedKind<ArmKind, ArmMachine> = {
   describe: recordedMachine,
   notes: notesOf,
   debugging: async () => {
-    const [{ ARM_PLACES: places }, { armGdbMachine: show }, { armStepped: stepped }] = await Promise.all([
+    const [{ ARM_PLACES: places, armGdbMachine: show }, { armStepped: stepped }] = await Promise.all([
       import('./debugger/arm-debugger.ts'),
-      import('./debugger/arm-gdb-target.ts'),
       import('./call-stack.ts'),
     ])
     return { places, show, stepped }

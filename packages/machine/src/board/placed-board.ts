@@ -2,7 +2,6 @@ import { type EcamPlacement, FIRST_LINK_GSI } from '@retrap/devices'
 import type { X86Domain } from '@retrap/hvm'
 import type { EcamWindow } from '@retrap/ioreq'
 import { createBoard, type CreateChipset, type BoardDescription, type BoardHooks, type BoardInput } from './board.ts'
-import { POWER_BUTTON, SLEEP_BUTTON } from './board-messages.ts'
 import { CHIPSETS } from '../machine-type.ts'
 import type { RemoteBoard } from './remote-board.ts'
 import type { StartBoardServer } from './start.ts'
@@ -64,14 +63,7 @@ export function placeBoard(
     domain.pciInterrupt = (device, pin) => remote.interruptInput(device, pin)
     domain.ownPciInterrupt = (device, pin) => domain.interrupts.line(FIRST_LINK_GSI + linkOf(device, pin))
     domain.addServer(remote.server)
-    return {
-      receive: (port, bytes) => remote.receive(port, bytes),
-      flush: (hasEnded) => remote.flush(hasEnded),
-      pressPowerButton: () => remote.press(POWER_BUTTON),
-      pressSleepButton: () => remote.press(SLEEP_BUTTON),
-      wake: () => remote.wake(),
-      ready: remote.server.remote.ready,
-    }
+    return remote
   }
   const board = createBoard(description, createChipset, hooks, input)
   const { models, uarts, serialStreams, isaBridge, pressPowerButton, pressSleepButton, wake } = board

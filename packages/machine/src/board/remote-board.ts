@@ -20,7 +20,7 @@ function ledsOf(bits: number): Parameters<InputHooks['setLeds']>[0] {
 /** The callbacks that a board invokes on its machine; a board may lack some of them. */
 type RemoteHooks = Pick<BoardHooks, 'transmit' | 'taken' | 'ramfb'> & Partial<BoardHooks>
 
-/** The machine's end of a board in another thread. */
+/** The machine's end of a board in another thread: a `PlacedBoard`. */
 export class RemoteBoard {
   readonly server: DomainServer
   /** The keyboard's and the mouse's input. */
@@ -77,8 +77,22 @@ export class RemoteBoard {
     this.server.remote.post(message(boardMessages.RECEIVE, message(port, bytes)))
   }
 
+  /** Resolves when the models are ready. */
+  get ready(): Promise<void> {
+    return this.server.remote.ready
+  }
+
   /** @returns whether the guest has asked for the button's event */
-  press(button: typeof boardMessages.POWER_BUTTON | typeof boardMessages.SLEEP_BUTTON): Promise<boolean> {
+  pressPowerButton(): Promise<boolean> {
+    return this.#press(boardMessages.POWER_BUTTON)
+  }
+
+  /** @returns whether the guest has asked for the button's event */
+  pressSleepButton(): Promise<boolean> {
+    return this.#press(boardMessages.SLEEP_BUTTON)
+  }
+
+  #press(button: number): Promise<boolean> {
     return new Promise((resolve) => {
       this.#pressed.push(resolve)
       this.#post(button)

@@ -30,6 +30,7 @@ export function startControllers(
 ): { readonly server: DomainServer; readonly bootPaths: readonly BootPath[] } {
   const before = site.slots.placed.length
   const networks = [...moved.virtio.flatMap((one) => (one.kind === 'net' ? [one] : [])), ...moved.networkCards]
+  const facts = networks.map(({ network }) => factsOf(network))
   const given = moved.drives ?? []
   const media = given.map(({ medium }) =>
     medium === null ? null : { properties: medium.properties, hasTray: medium.tray !== undefined },
@@ -38,7 +39,7 @@ export function startControllers(
   const rehearsed = withBackEnds(
     moved,
     (i) => (media[i] ? unusedMedium(media[i].properties) : null),
-    (i) => unusedNetwork(networks[i]!.network),
+    (i) => unusedNetwork(facts[i]!),
   )
   const { bootPaths } = placeDevices(kinds, { ...site, options: rehearsed })
   const drives = moved.drives?.map(({ medium: _medium, ...drive }) => drive)
@@ -50,7 +51,7 @@ export function startControllers(
       networkCards: moved.networkCards.map(withoutNetwork),
     },
     media,
-    networks: networks.map(({ network }) => factsOf(network)),
+    networks: facts,
     places: site.slots.placed.slice(before).map(placeElsewhere),
     sata: site.sata,
   }

@@ -1,4 +1,5 @@
 import type { BlockBackend, BlockProperties, PacketBackend } from '@retrap/device'
+import { networkOf, type NetworkFacts } from '../back-ends/packets.ts'
 
 /** Returns a medium that is never read or written. */
 export function unusedMedium(properties: BlockProperties): BlockBackend {
@@ -15,17 +16,9 @@ export function unusedMedium(properties: BlockProperties): BlockBackend {
 }
 
 /** Returns a network that is never used. */
-export function unusedNetwork({
-  linkUp,
-  maximumBytes,
-  macAddress,
-}: Pick<PacketBackend, 'linkUp' | 'macAddress' | 'maximumBytes'>): PacketBackend {
-  return {
-    linkUp,
-    maximumBytes,
-    ...(macAddress !== undefined && { macAddress }),
-    connect() {},
-    send: () => true,
-    ready() {},
-  }
-}
+export const unusedNetwork = (facts: NetworkFacts): PacketBackend => ({
+  ...networkOf(facts),
+  connect() {},
+  send: () => true,
+  ready() {},
+})

@@ -3,7 +3,7 @@ import type { Screen } from '@retrap/display'
 import type { XenGuest } from '@retrap/xen'
 import type { BoardHooks } from '../board/board.ts'
 import type { PlacedBoard } from '../board/placed-board.ts'
-import type { MachineBoard, MachineRun } from '../refusals/refusals.ts'
+import type { MachineBoard } from '../refusals/refusals.ts'
 import type { MachineDebugger } from '../debugger/machine-debugger.ts'
 import type { InputSwitches } from '../input/input-switch.ts'
 import type { DeviceSite, PlacedDevices } from '../devices/placed-devices.ts'
@@ -93,16 +93,6 @@ export interface Board<K extends MachineKind> {
   attachDebugger(life: MachineLife, isRecorded: boolean): Promise<MachineDebugger>
   /** Frees machine memory that the board took outside the domain. */
   free?(): void
-}
-
-/** Creates machines of one kind. */
-export interface BoardMaker<K extends MachineKind, B extends Board<K>> {
-  /** Checks values that a type checker would have checked, and whether the combination exists. @throws MachineError */
-  check(options: K['options'], run: MachineRun): void
-  /** Checks each option by itself. @throws MachineError `ERR_OPTION` */
-  checkValues(this: void, options: K['options']): void
-  /** Loads the modules that the options need. @throws MachineError `ERR_OPTION` */
-  load(options: K['options']): Promise<B>
 }
 
 /** Access to a composed machine's domain, for the machine's own class only. */

@@ -8,10 +8,20 @@ import type { MachineSmbios } from '../firmware/smbios.ts'
 import type { ResetImages, StartDeviceServer } from '../lifecycle/machine-life.ts'
 import type { SamplingOptions } from '../lifecycle/sampling.ts'
 import type { MachineBootOptions, MachineDrive } from './drives.ts'
-import type { MachineForks } from './fork-room.ts'
 import type { MachineNetworkCard } from './network-card.ts'
 import type { MachineRootPort, MachineSoundDevice, MachineUsb } from './pci-options.ts'
 import type { MachineVirtioDevice } from './virtio-device.ts'
+
+/** Room in a machine's memory for clones. */
+export interface MachineForks {
+  /** Most clones at a time, including clones of clones; at least 1. */
+  readonly clones: number
+  /**
+   * Bytes of RAM that each clone may write, and the machine itself while it has clones. A frame takes room at its first
+   * write. All share one pool: a clone may write more if others write less.
+   */
+  readonly writtenBytes: number
+}
 
 /** Options of a machine with any board: a PC or an Arm board. */
 export interface MachineOptions {

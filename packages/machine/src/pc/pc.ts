@@ -1,15 +1,14 @@
 import type { GdbTarget } from '@retrap/gdb'
 import { type DomainVapic, MOST_THREADS } from '@retrap/hvm'
-import type { PcGdbOptions } from '../debugger/gdb-target.ts'
+import type { PcGdbOptions } from '../debugger/pc-debugger.ts'
 import { MachineError } from '../errors.ts'
 import { measurePc, type PcStatistics } from '../lifecycle/statistics.ts'
 import { type ComposedMachine, Machine } from '../machine/machine.ts'
 import type { MachineGate } from '../machine/machine-gate.ts'
-import { makeMachine, type MachineMaker } from '../machine/make-machine.ts'
+import { type MachineMaker, makeMachine } from '../machine/compose.ts'
 import { checkOptionValues, object, show } from '../option-values.ts'
 import type { PcOptions } from '../options/pc-options.ts'
-import { PcBoard, type PcKind } from './pc-board.ts'
-import { loadPcParts } from './pc-parts.ts'
+import { loadPcParts, PcBoard, type PcKind } from './pc-board.ts'
 import { loadInstructions, modelOf, Processor, X86CpuError } from '@retrap/x86-cpu'
 import { type MachineRun, requireSupported } from '../refusals/refusals.ts'
 import { traitsOf } from '../refusals/traits.ts'
@@ -68,7 +67,7 @@ export class Pc extends Machine<PcKind> {
 
   /** Shows the machine to gdb. @returns the target that a `GdbSession` of `@retrap/gdb` takes */
   async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
-    const { machineGdbTarget, pcGdbMachine } = await import('../debugger/gdb-target.ts')
+    const { machineGdbTarget, pcGdbMachine } = await import('../debugger/pc-debugger.ts')
     return machineGdbTarget(pcGdbMachine, this.domain, await this.debugger(), options)
   }
 

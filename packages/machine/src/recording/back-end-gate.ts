@@ -170,7 +170,7 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
       card++
       // For a network card in another thread, the recording holds all of the card's actions.
       if (controllerPlacement !== undefined && isOnRoot(given))
-        return { ...given, network: outside ?? unusedNetwork(networkOf(about)) }
+        return { ...given, network: outside ?? unusedNetwork(about) }
       const name = `network ${card - 1}`
       const behind = (): PacketBackend =>
         gate.isTimed ? timedNetwork(gate, name, outside, about) : gatedPackets(gate, name, outside, about)

@@ -1,6 +1,6 @@
 import type { BlockBackend, PacketBackend } from '@retrap/device'
 import type { Share } from '@retrap/virtio/p9'
-import { factsOf, networkOf, type NetworkFacts } from '../back-ends/packets.ts'
+import { factsOf, type NetworkFacts } from '../back-ends/packets.ts'
 import type { MachineTrait } from '../refusals/refusals.ts'
 import { type ComposedOptions, traitsOf } from '../refusals/traits.ts'
 import { unusedMedium, unusedNetwork } from '../controllers-worker/unused.ts'
@@ -98,7 +98,7 @@ export function optionsOfBundle({ options, images }: BundledOptions): PcOptions 
       return image
     }
     if ($medium !== undefined) return absentMedium($medium as BlockBackend['properties'])
-    if ($network !== undefined) return unusedNetwork(networkOf($network as NetworkFacts))
+    if ($network !== undefined) return unusedNetwork($network as NetworkFacts)
     if ($share !== undefined) return ABSENT_SHARE
     if ($stream !== undefined) return { send: () => undefined }
     return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, whole(part)]))

@@ -31,7 +31,7 @@ export const PC_RUNS: RecordedKind<PcKind, Pc> = {
   notes: ({ vcpus }) => noteAll(vcpus, ({ cpu }) => saveVcpuRegisters(cpu)),
   debugging: async () => {
     const [{ pcGdbMachine: show }, { x86Stepped: stepped }] = await Promise.all([
-      import('../debugger/gdb-target.ts'),
+      import('../debugger/pc-debugger.ts'),
       import('./x86-stepped.ts'),
     ])
     return { places: PC_PLACES, show, stepped }

@@ -37,47 +37,33 @@ const LOG_EIGHTHS = 2
 const ringStoreBytes = ({ mostBytes }: Pick<RecordingRing, 'mostBytes'>): number =>
   Math.floor((mostBytes * STORE_EIGHTHS) / 8)
 
-/** Keeps a recording in memory within its bytes: its oldest past is dropped, up to a checkpoint. */
-class RingRoom {
-  readonly #ring: RecordingRing
-  readonly #writer: RecordingWriter
-  readonly #store: Checkpoints
-  readonly #logBytes: number
+/**
+ * Keeps a recording in memory within its bytes: its oldest past is dropped, up to a checkpoint.
+ *
+ * @param ring - ring without any part of the log yet
+ */
+function ringRoom(ring: RecordingRing, writer: RecordingWriter, store: Checkpoints) {
+  const logBytes = (ring.mostBytes * LOG_EIGHTHS) / 8
   /** Bytes in front of the log, which stay. */
-  readonly #inFront: number
-  #isDropping = false
-
-  /** @param ring - ring without any part of the log yet */
-  constructor(ring: RecordingRing, writer: RecordingWriter, store: Checkpoints) {
-    this.#ring = ring
-    this.#writer = writer
-    this.#store = store
-    this.#logBytes = (ring.mostBytes * LOG_EIGHTHS) / 8
-    this.#inFront = ring.bytes
-  }
-
-  get #log(): number {
-    return this.#ring.bytes - this.#inFront + this.#writer.waitingBytes
-  }
-
-  /** A checkpoint is due: the log is to have several, so that little is dropped at once. */
-  get isFilling(): boolean {
-    const { last } = this.#store
-    return this.#log > this.#logBytes / 2 && (last === undefined || this.#store.instants.length < 2)
-  }
-
-  /** Makes room. To be called while the machine runs, when no checkpoint is being taken. */
-  look(): void {
-    if (this.#isDropping || this.#log <= this.#logBytes) return
-    const second = this.#store.instants[1]
-    const position = second && this.#store.dropBefore(second)
-    // Without a new checkpoint the whole past is dropped.
-    if (position === undefined) this.#store.clear()
-    this.#isDropping = true
-    this.#writer.dropBefore(position?.piece ?? this.#writer.segment(), (from, to) => {
-      this.#ring.drop(from, to)
-      this.#isDropping = false
-    })
+  const inFront = ring.bytes
+  const log = (): number => ring.bytes - inFront + writer.waitingBytes
+  let isDropping = false
+  return {
+    /** A checkpoint is due: the log is to have several, so that little is dropped at once. */
+    isFilling: (): boolean => log() > logBytes / 2 && (store.last === undefined || store.instants.length < 2),
+    /** Makes room. To be called while the machine runs, when no checkpoint is being taken. */
+    look(): void {
+      if (isDropping || log() <= logBytes) return
+      const second = store.instants[1]
+      const position = second && store.dropBefore(second)
+      // Without a new checkpoint the whole past is dropped.
+      if (position === undefined) store.clear()
+      isDropping = true
+      writer.dropBefore(position?.piece ?? writer.segment(), (from, to) => {
+        ring.drop(from, to)
+        isDropping = false
+      })
+    },
   }
 }
 
@@ -287,10 +273,16 @@ async function recordRun<K extends MachineKind, M extends Machine<K>>(
   const store: Checkpoints = new CheckpointStore(ring && ringStoreBytes(ring))
   gate.isInRing = ring !== undefined
   if (ring !== undefined) await writer.settled()
-  const room = ring && new RingRoom(ring, writer, store)
+  const room = ring && ringRoom(ring, writer, store)
   const { machine: gated, sinceZeros } = backEnds
-  const isWanted = (): boolean => room?.isFilling === true
-  const taker = new CheckpointTaker({ machine: gated, gate, store, intervalMs: checkpointMs, isWanted, sinceZeros })
+  const taker = new CheckpointTaker({
+    machine: gated,
+    gate,
+    store,
+    intervalMs: checkpointMs,
+    isWanted: room?.isFilling,
+    sinceZeros,
+  })
   const { look } = gate
   if (room !== undefined)
     gate.look = () => {
