@@ -98,79 +98,74 @@ const WAYS = Object.entries(ACCESSES).flatMap(([name, access]) => [
 ])
 
 describe.each(WAYS)('$name in a loop, $way', ({ access, jit }) => {
-  test('faults with the state before it, and goes on when the page is there', () => {
-    const [plain] = runBothWays({
+  const play = (prepare: (pc: BareCpu) => void): readonly [BareCpu, BareCpu] =>
+    runBothWays({
       jit,
       code: (asm) => loop(asm, access),
       prepare: (pc) => {
         fillData(pc)
-        pc.write64(PAGE_TABLE + 8 * SPECIAL_PAGE, 0n)
-        // The handler stores what it was called with, and maps the page.
-        handler(pc, PAGE_FAULT, (asm) => {
-          asm.push(x86.rax)
-          for (let i = 0; i < 6; i++)
-            asm.mov(x86.rax, x86.qword(x86.rsp, { disp: 8 * (i + 1) })).mov(x86.qword(0x9100 + 8 * i), x86.rax)
-          mapAndReturn(asm, SPECIAL_PAGE)
-        })
+        prepare(pc)
       },
+    })
+
+  test('faults with the state before it, and goes on when the page is there', () => {
+    const [plain] = play((pc) => {
+      pc.write64(PAGE_TABLE + 8 * SPECIAL_PAGE, 0n)
+      // The handler stores what it was called with, and maps the page.
+      handler(pc, PAGE_FAULT, (asm) => {
+        asm.push(x86.rax)
+        for (let i = 0; i < 6; i++)
+          asm.mov(x86.rax, x86.qword(x86.rsp, { disp: 8 * (i + 1) })).mov(x86.qword(0x9100 + 8 * i), x86.rax)
+        mapAndReturn(asm, SPECIAL_PAGE)
+      })
     })
     expect(plain.cpu.counts.faults).toBe(1)
   })
 
   test.each([0, 1, 3])('meets a device that answers when it has been asked %d times more', (delay) => {
-    const [plain] = runBothWays({
-      jit,
-      code: (asm) => loop(asm, access),
-      prepare: (pc) => {
-        fillData(pc)
-        let asked = 0
-        const isLate = (): boolean => {
-          pc.host.seen.push([...pc.cpu.registers.general].join(' '))
-          return asked++ % (delay + 1) !== delay
-        }
-        pc.host.devices.set(SPECIAL_PAGE, {
-          read: (offset) => (isLate() ? undefined : BigInt(offset) * 0x0123_4567_89abn),
-          write: () => !isLate(),
-        })
-      },
+    const [plain] = play((pc) => {
+      let asked = 0
+      const isLate = (): boolean => {
+        pc.host.seen.push([...pc.cpu.registers.general].join(' '))
+        return asked++ % (delay + 1) !== delay
+      }
+      pc.host.devices.set(SPECIAL_PAGE, {
+        read: (offset) => (isLate() ? undefined : BigInt(offset) * 0x0123_4567_89abn),
+        write: () => !isLate(),
+      })
     })
     expect(plain.host.seen.length).toBeGreaterThanOrEqual(ROUNDS / 2)
   })
 
   test('meets a device that requests an interrupt: it is taken before the next instruction', () => {
-    const [plain] = runBothWays({
-      jit,
-      code: (asm) => loop(asm, access),
-      prepare: (pc) => {
-        fillData(pc)
-        let asked = 0
-        const ask = (): void => {
-          if (asked++ % 5 === 0) pc.interrupt(INTERRUPT)
-        }
-        pc.host.devices.set(SPECIAL_PAGE, {
-          read(offset) {
-            ask()
-            return BigInt(offset)
-          },
-          write() {
-            ask()
-            return true
-          },
-        })
-        // Sums up where it comes: the pushed RIP and flags.
-        handler(pc, INTERRUPT, (asm) => {
-          asm
-            .push(x86.rax)
-            .mov(x86.rax, x86.qword(x86.rsp, { disp: 8 }))
-            .add(x86.qword(0x9100), x86.rax)
-          asm
-            .mov(x86.rax, x86.qword(x86.rsp, { disp: 24 }))
-            .imul(x86.rax, x86.rax, 3)
-            .add(x86.qword(0x9108), x86.rax)
-            .pop(x86.rax)
-            .iretq()
-        })
-      },
+    const [plain] = play((pc) => {
+      let asked = 0
+      const ask = (): void => {
+        if (asked++ % 5 === 0) pc.interrupt(INTERRUPT)
+      }
+      pc.host.devices.set(SPECIAL_PAGE, {
+        read(offset) {
+          ask()
+          return BigInt(offset)
+        },
+        write() {
+          ask()
+          return true
+        },
+      })
+      // Sums up where it comes: the pushed RIP and flags.
+      handler(pc, INTERRUPT, (asm) => {
+        asm
+          .push(x86.rax)
+          .mov(x86.rax, x86.qword(x86.rsp, { disp: 8 }))
+          .add(x86.qword(0x9100), x86.rax)
+        asm
+          .mov(x86.rax, x86.qword(x86.rsp, { disp: 24 }))
+          .imul(x86.rax, x86.rax, 3)
+          .add(x86.qword(0x9108), x86.rax)
+          .pop(x86.rax)
+          .iretq()
+      })
     })
     expect(plain.cpu.counts.interrupts).toBeGreaterThan(3)
   })
