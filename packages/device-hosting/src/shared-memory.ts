@@ -51,11 +51,6 @@ class SharedStream {
     return count
   }
 
-  /** Whether unread bytes exist. */
-  get readable(): boolean {
-    return Atomics.load(this.#words, WRITTEN) !== Atomics.load(this.#words, READ)
-  }
-
   /** Takes all unread bytes; null if there are none. */
   read(): Uint8Array | null {
     const read = Atomics.load(this.#words, READ)

@@ -27,11 +27,6 @@ export class Listeners<Events extends object> {
     }
   }
 
-  /** Whether an event has a listener. */
-  has(event: keyof Events): boolean {
-    return (this.#listeners[event]?.size ?? 0) > 0
-  }
-
   /** Forgets all listeners. */
   clear(): void {
     for (const event of Object.keys(this.#listeners) as (keyof Events)[]) delete this.#listeners[event]

@@ -153,13 +153,6 @@ export class TableCache {
     this.#shrink()
   }
 
-  /** Drops all tables, including modified ones. */
-  clear(): void {
-    this.tables.clear()
-    this.#loading.clear()
-    this.#dirty.clear()
-  }
-
   #keep(table: Table): void {
     this.tables.delete(table.offset)
     this.tables.set(table.offset, table)
