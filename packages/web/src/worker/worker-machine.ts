@@ -16,7 +16,7 @@ import { MachineLife, type Send } from './machine-life.ts'
 /** Instants at which a branch is tried before a machine counts as one whose devices are never at rest. */
 const MOST_TRIES = 40
 
-/** The machine of a Worker, which carries out the page's calls: those of `Machine`, whose comments describe them, and of `PageDebugger`. */
+/** The machine of a Worker, which carries out the page's calls. The comments of `Machine` and `PageDebugger` describe each call. */
 export class WorkerMachine {
   readonly #life: MachineLife
   /** Resolves to the stepper: later steps wait for earlier ones. */
