@@ -12,7 +12,7 @@ import {
   readVariables,
 } from '../../src/options/container-options.ts'
 import { encodeJob, encodeSignal, encodeStart, type Job, quote } from '@retrap/linux-guest/jobs/job'
-import { keepMachine, pruneMachines } from '@retrap/linux-guest/jobs/kept'
+import { keepMachine, pruneMachines } from '@retrap/linux-guest/jobs/kept-machine'
 import { GuestFiles } from '@retrap/linux-guest/jobs/lookup'
 import { keptKind, runBytes } from '@retrap/linux-guest/jobs/machine'
 import { readProgram, type WantedProgram } from '@retrap/linux-guest/jobs/program'

@@ -1,3 +1,4 @@
+import type { OnProgress } from '@retrap/debian'
 import { access, constants, readFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { mkdirSync, statSync } from 'node:fs'
@@ -82,5 +83,14 @@ export function makeFolder(path: string): void {
     if (code !== 'ENOENT' || dirname(path) === path) throw error
     makeFolder(dirname(path))
     mkdirSync(path)
+  }
+}
+
+/** Prints a line for each fetched file, without the large library of `fetch-progress`. @param tell - gets a line */
+export function fetchLines(tell: (text: string) => void): OnProgress {
+  let told = ''
+  return (_fraction, what) => {
+    if (what !== told) tell(`fetching ${what}`)
+    told = what
   }
 }

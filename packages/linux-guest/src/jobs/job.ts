@@ -226,7 +226,7 @@ export const encodeStart = (epochSeconds: number): string => `${setClock(epochSe
 /** The command that sets the guest's time. */
 export const setClock = (epochSeconds: number): string => `date -s @${Math.ceil(epochSeconds)} >/dev/null`
 
-/** Signals that go to the program and its whole session, like those of a terminal. */
+/** Signals for the program's whole session, as a terminal sends them. */
 const OF_GROUP: ReadonlySet<string> = new Set(['SIGINT', 'SIGHUP', 'SIGQUIT'])
 
 /** The commands that send a signal to the program. */

@@ -1,7 +1,7 @@
 /** The kernel's modules in a guest of `retrap exec`, and modules of the user's. */
 import { resolve } from 'node:path'
 import type { Share } from '@retrap/virtio/p9'
-import { fetchLines } from '../host/fetch-lines.ts'
+import { fetchLines } from '../host/files.ts'
 import { CliError } from '../errors.ts'
 import { fetchKernelModules, type KernelModules } from '../linux/debian-drivers.ts'
 import { KERNEL_FOLDER } from '../linux/exec-initramfs.ts'

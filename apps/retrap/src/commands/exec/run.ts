@@ -25,7 +25,7 @@ import {
   type SharedFolder,
   type TerminalSize,
 } from '@retrap/linux-guest/jobs/job'
-import { dropMachine } from '@retrap/linux-guest/jobs/kept'
+import { dropMachine } from '@retrap/linux-guest/jobs/kept-machine'
 import { guestMounts, guestShares, keepKind, pathOfKept } from '@retrap/linux-guest/jobs/kept-machine'
 import { lackOf, type RefusedInstruction } from '@retrap/linux-guest/jobs/lacks'
 import { HeldOutput } from './held-output.ts'

@@ -7,7 +7,7 @@ import { fetchFullLinux, linuxIn } from '@retrap/linux-guest/linux/debian-driver
 import { buildInitramfs } from '@retrap/linux-guest/linux/initramfs'
 import { kernelFileName, type NamedKernel } from '../../guests/linux/kernel-names.ts'
 import { kernelPayload } from '@retrap/linux-guest/linux/kernel-payload'
-import { fetchLines } from '@retrap/linux-guest/host/fetch-lines'
+import { fetchLines } from '@retrap/linux-guest/host/files'
 import { usage } from '../../options/values.ts'
 import { printLines } from '../../print-lines.ts'
 import { allPassed, matrixLines } from './matrix.ts'

@@ -3,7 +3,7 @@ import { progress } from '@clack/prompts'
 import { DebianError, fetchMembers, type OnProgress } from '@retrap/debian'
 import { CliError } from '@retrap/linux-guest/errors'
 import { plainOutput } from '../../print-lines.ts'
-import { fetchLines } from '@retrap/linux-guest/host/fetch-lines'
+import { fetchLines } from '@retrap/linux-guest/host/files'
 import { readBytes } from '@retrap/linux-guest/host/files'
 
 /** Shows the progress of a fetch; call `stop` when the fetch ends or fails. */
