@@ -168,7 +168,7 @@ export function dropMachine(path: string): void {
 }
 
 /** Removes the least recently used machines beyond the limit. */
-function pruneMachines(): void {
+export function pruneMachines(): void {
   const folder = keptFolder()
   const files = readdirSync(folder)
     .map((name) => ({ path: join(folder, name), state: statSync(join(folder, name), { throwIfNoEntry: false }) }))
