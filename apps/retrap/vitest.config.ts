@@ -6,7 +6,6 @@ import { togetherBut, withMadeOnce } from '@retrap/tooling/vitest'
 const config = togetherBut(
   'test/flags/fetched-files.test.ts',
   'test/qemu/tutorials.test.ts',
-  'test/share/no-modes.test.ts',
 )
 const bundle = fileURLToPath(new URL('test/support/command-bundle.ts', import.meta.url))
 const { projects = [], ...test } = config.test ?? {}

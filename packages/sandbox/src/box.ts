@@ -25,20 +25,15 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 
 /** The common parts of a sandbox and its forks: the machine in whose memory they are, and their files. */
 export class Family {
+  readonly parts: FamilyParts
   readonly #original: ExecGuest
-  readonly #close: () => Promise<void>
-  readonly kind: ExecKind
-  readonly outside: ExecOutside
-  /** Opens a network for a box; undefined: they have none. */
-  readonly openNetwork: (() => Promise<PacketBackend & { close(): void }>) | undefined
+  readonly #kind: ExecKind
   #boxes = 0
 
   private constructor(parts: FamilyParts, kind: ExecKind, original: ExecGuest) {
+    this.parts = parts
+    this.#kind = kind
     this.#original = original
-    this.#close = parts.close
-    this.kind = kind
-    this.outside = parts.outside
-    this.openNetwork = parts.openNetwork
   }
 
   /** Reads the kept machine of a kind; where there is none, it is booted. @throws CliError, DebianError */
@@ -63,7 +58,7 @@ export class Family {
     const streams = { ...unused(told), stdin: link.input, stdout: link.output }
     this.#boxes++
     try {
-      return await (of ?? this.#original).fork(this.kind, streams, { ...this.outside, network })
+      return await (of ?? this.#original).fork(this.#kind, streams, { ...this.parts.outside, network })
     } catch (cause) {
       await this.leave()
       if (!(cause instanceof Error && 'code' in cause && cause.code === 'ERR_FORK')) throw cause
@@ -75,7 +70,7 @@ export class Family {
   async leave(): Promise<void> {
     if (--this.#boxes > 0) return
     this.#original.close()
-    await this.#close()
+    await this.parts.close()
   }
 }
 
@@ -86,6 +81,7 @@ const whyNot = (why: string): string =>
 /** Parts of a {@link Family}. */
 export interface FamilyParts {
   readonly outside: ExecOutside
+  /** Opens a network for a box; undefined: boxes have none. */
   readonly openNetwork: (() => Promise<PacketBackend & { close(): void }>) | undefined
   readonly tell: (text: string) => void
   /** Gives its files back. */
@@ -123,7 +119,7 @@ export class Box {
   static async #make(family: Family, of?: Box): Promise<Box> {
     const link: AgentLink = new AgentLink(() => box?.changed(), of?.link)
     let box: Box | undefined
-    const network = await family.openNetwork?.()
+    const network = await family.parts.openNetwork?.()
     try {
       const guest = await family.fork(of === undefined ? undefined : of.#guest, link, network)
       box = new Box(family, guest, link, network, of !== undefined)

@@ -13,7 +13,7 @@ import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { Box, Family } from './box.ts'
 import { Command, type CommandEnd, type CommandOptions, type HearOutput } from './command.ts'
-import { SandboxError } from './errors.ts'
+import { SandboxError, type SandboxErrorCode } from './errors.ts'
 import { SandboxFiles } from './files.ts'
 import { openNetwork } from './network.ts'
 import { SandboxProcess, type SpawnOptions } from './process.ts'
@@ -210,20 +210,22 @@ export class Sandbox {
     signal?.throwIfAborted()
     const printed: Record<1 | 2, Uint8Array[]> = { 1: [], 2: [] }
     const text = (stream: 1 | 2): string => Buffer.concat(printed[stream]).toString()
+    const ended = (code: SandboxErrorCode, why: string): SandboxError => {
+      const what = typeof command === 'string' ? command : command.join(' ')
+      return new SandboxError(code, `${what}: ${why}`, { stdout: text(1), stderr: text(2) })
+    }
     let bytes = 0
     const killed = Promise.withResolvers<never>()
     const running = await this.#start(command, stdin !== undefined, options, (stream, part) => {
       bytes += part.length
       if (bytes <= maxOutputBytes) printed[stream].push(part)
-      else
-        killed.reject(this.#ended('ERR_SANDBOX_OUTPUT', `it has printed over ${maxOutputBytes} bytes`, command, text))
+      else killed.reject(ended('ERR_SANDBOX_OUTPUT', `it has printed over ${maxOutputBytes} bytes`))
     })
     killed.promise.catch(() => running.kill('SIGKILL'))
     const aborted = (): void => killed.reject(signal!.reason)
     signal?.addEventListener('abort', aborted)
     if (signal?.aborted === true) aborted()
-    const late = (): void =>
-      killed.reject(this.#ended('ERR_SANDBOX_TIMEOUT', `it has not ended in ${timeout} ms`, command, text))
+    const late = (): void => killed.reject(ended('ERR_SANDBOX_TIMEOUT', `it has not ended in ${timeout} ms`))
     const timer = timeout > MOST_MS ? undefined : setTimeout(late, timeout)
     try {
       if (stdin !== undefined)
@@ -289,16 +291,6 @@ export class Sandbox {
   ): Promise<Command> {
     const words = typeof command === 'string' ? ['/bin/sh', '-c', command] : command
     return Command.start(this.#box.link, words, hasInput, this.#settings.place, options, hear)
-  }
-
-  #ended(
-    code: 'ERR_SANDBOX_OUTPUT' | 'ERR_SANDBOX_TIMEOUT',
-    why: string,
-    command: string | readonly string[],
-    text: (stream: 1 | 2) => string,
-  ): SandboxError {
-    const what = typeof command === 'string' ? command : command.join(' ')
-    return new SandboxError(code, `${what}: ${why}`, { stdout: text(1), stderr: text(2) })
   }
 }
 
