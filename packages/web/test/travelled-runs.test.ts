@@ -111,7 +111,10 @@ const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin
 /** The page's view of an instant: of `to`, and where a machine is. */
 async function seenAt(machine: RecordedMachine, to: number): Promise<{ text: string; guestMs: number }> {
   await machine.travel({ to })
-  return { text: latin1(machine.run.history.consoleOf(await machine.seen())), guestMs: (await machine.position()).guestMs }
+  return {
+    text: latin1(machine.run.history.consoleOf(await machine.seen())),
+    guestMs: (await machine.position()).guestMs,
+  }
 }
 
 test('a recording of another program is shown as a replay knows it, with its history and without', async () => {

@@ -50,13 +50,13 @@ test.runIf(linux !== undefined)(
       await call('fork', { machine: 'twin', name: 'third' })
       expect(await exec('third', 'cat /tmp/index.html')).toMatchObject({ stdout: 'twin\n' })
       expect(await exec('arm', 'cat /tmp/index.html')).toMatchObject({ stdout: 'served\n' })
-      for (const [tool, given] of [
-        ['go_to', { instruction: 5 }],
-        ['who_wrote', { address: '0x40000000' }],
-        ['press_keys', { text: 'a' }],
+      for (const [tool, given, why] of [
+        ['go_to', { instruction: 5 }, 'not recorded'],
+        ['who_wrote', { address: '0x40000000' }, 'not recorded'],
+        ['press_keys', { text: 'a' }, 'an Arm board'],
       ] as const)
-        expect((await call(tool, { machine: 'arm', ...given })).text).toMatch(/^ERR_STATE: arm is an Arm board/)
-      expect((await call('fork', { machine: 'arm', record: true })).text).toMatch(/^ERR_ARGUMENT: record: .*Arm board/)
+        expect((await call(tool, { machine: 'arm', ...given })).text).toContain(`ERR_STATE: arm is ${why}`)
+      expect((await call('fork', { machine: 'arm', record: true })).text).toContain(', forked from arm, recorded, ')
     } finally {
       await client.close()
       host.close()

@@ -107,9 +107,13 @@ export async function serveMcp(options: McpServerOptions): Promise<void> {
     .describe(`seconds of the host that the call may take, at most ${mostSeconds}; default ${USUAL_SECONDS}`)
   const parts = { ...options, machines, timeout }
   const tools = new Map(
-    [...machineTools(parts), ...guestTools(parts), diffTool(parts), ...backgroundTools(parts), ...debugTools(parts)].map(
-      (each) => [each.name, each] as const,
-    ),
+    [
+      ...machineTools(parts),
+      ...guestTools(parts),
+      diffTool(parts),
+      ...backgroundTools(parts),
+      ...debugTools(parts),
+    ].map((each) => [each.name, each] as const),
   )
   const server = new Server({ name: 'retrap', version }, { capabilities: { tools: {} }, instructions: INSTRUCTIONS })
   server.onerror = (error) => tell(`mcp: ${error.message.slice(0, 500)}`)

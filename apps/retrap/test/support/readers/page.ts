@@ -14,7 +14,7 @@ export interface PageRun {
 /** The part of `RecordedMachine` that is used. */
 export interface PageMachine {
   seen(): Promise<Pc>
-  consoleOf(pc: Pc): Uint8Array
+  readonly run: { readonly history: { consoleOf(pc: Pc): Uint8Array } }
   travel(way: { readonly to: number | 'now' }): Promise<unknown>
   close(): void
 }

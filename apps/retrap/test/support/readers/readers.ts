@@ -184,7 +184,7 @@ async function page(file: string): Promise<Reader> {
     async at(place) {
       await machine.travel({ to: place === 'end' ? 'now' : place })
       const pc = await machine.seen()
-      return stateOf(pc, Buffer.from(machine.consoleOf(pc)).toString())
+      return stateOf(pc, Buffer.from(machine.run.history.consoleOf(pc)).toString())
     },
     close: () => machine.close(),
   }
