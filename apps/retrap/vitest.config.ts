@@ -3,10 +3,7 @@ import type { TestProjectInlineConfiguration } from 'vitest/config'
 import { togetherBut, withMadeOnce } from '@retrap/tooling/vitest'
 
 // Files of tests that replace a module.
-const config = togetherBut(
-  'test/flags/fetched-files.test.ts',
-  'test/qemu/tutorials.test.ts',
-)
+const config = togetherBut('test/flags/fetched-files.test.ts', 'test/qemu/tutorials.test.ts')
 const bundle = fileURLToPath(new URL('test/support/command-bundle.ts', import.meta.url))
 const { projects = [], ...test } = config.test ?? {}
 const [together, alone] = projects as TestProjectInlineConfiguration[]
