@@ -12,14 +12,15 @@ const known = new Map<string, Uint8Array>()
  * Digests all modules that generate an interpreter and compile code: modules of its package and its dependencies.
  *
  * @param cpu - the name of the package
+ * @param from - URL of a module that finds it
  */
-export function digestOfGenerator(cpu: string): Uint8Array {
+export function digestOfGenerator(cpu: string, from: string = import.meta.url): Uint8Array {
   let digest = known.get(cpu)
-  if (digest === undefined) known.set(cpu, (digest = digestModules(cpu)))
+  if (digest === undefined) known.set(cpu, (digest = digestModules(cpu, from)))
   return digest
 }
 
-function digestModules(cpu: string): Uint8Array {
+function digestModules(cpu: string, from: string): Uint8Array {
   const hash = createHash('sha256')
   const seen = new Set<string>()
   const add = (name: string, require: NodeJS.Require): void => {
@@ -33,6 +34,6 @@ function digestModules(cpu: string): Uint8Array {
     const { dependencies = {} } = require(`${name}/package.json`) as { dependencies?: Readonly<Record<string, string>> }
     for (const next of Object.keys(dependencies)) add(next, createRequire(module))
   }
-  add(cpu, createRequire(import.meta.url))
+  add(cpu, createRequire(from))
   return hash.digest()
 }

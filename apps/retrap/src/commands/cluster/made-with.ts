@@ -20,8 +20,9 @@ const PLACES = ['', 'bin', 'usr/bin', 'usr/local/bin', 'usr/sbin', 'sbin']
 
 /** The version of this program, and a digest of its packages. */
 export function thisBuild(): string {
-  const hash = createHash('sha256').update(digestOfGenerator('@retrap/machine'))
-  return `retrap ${packageVersion()} ${hash.update(digestOfGenerator('@retrap/cluster')).digest('hex').slice(0, 12)}`
+  const hash = createHash('sha256')
+  for (const name of ['@retrap/machine', '@retrap/cluster']) hash.update(digestOfGenerator(name, import.meta.url))
+  return `retrap ${packageVersion()} ${hash.digest('hex').slice(0, 12)}`
 }
 
 /** Names this build, the kernels of Linux guests, images of registries, and a digest of the programs. @param file - of the description */
