@@ -7,7 +7,7 @@ import { ExecGuest, type ExecOutside, unused } from '@retrap/linux-guest/jobs/gu
 import { encodeAgent, type Job, type JobProgram } from '@retrap/linux-guest/jobs/job'
 import { keepKind, pathOfKept } from '@retrap/linux-guest/jobs/kept-machine'
 import { type ExecKind, keptKind, runBytes } from '@retrap/linux-guest/jobs/machine'
-import { buildAgent } from './agent/agent.ts'
+import { AGENT_PROGRAM } from './agent/agent-program.ts'
 import { Request } from './agent/protocol.ts'
 import { AgentLink } from './agent-link.ts'
 import { SandboxError } from './errors.ts'
@@ -139,7 +139,7 @@ export class Box {
     )
     try {
       const ready = box.link.ready()
-      box.#guest.jobs.say(encodeAgent(job, buildAgent()))
+      box.#guest.jobs.say(encodeAgent(job, AGENT_PROGRAM))
       box.changed()
       await ready
       return box

@@ -5,7 +5,7 @@ import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { buildAgent } from '../src/agent/agent.ts'
+import { AGENT_PROGRAM } from '../src/agent/agent-program.ts'
 import { encodeFrame } from '../src/agent/frames.ts'
 import { Answer, Request, RUN_INPUT, Stage } from '../src/agent/protocol.ts'
 import { Agent, busy, OWN_IDS, u32 } from './agent-client.ts'
@@ -21,7 +21,7 @@ let agent: Agent
 describe.skipIf(process.arch !== 'x64' || process.platform !== 'linux')('the agent, on the Linux of the tests', () => {
   beforeAll(async () => {
     fs.chmodSync(top, 0o755)
-    fs.writeFileSync(join(top, 'agent'), buildAgent(), { mode: 0o755 })
+    fs.writeFileSync(join(top, 'agent'), AGENT_PROGRAM, { encoding: 'base64', mode: 0o755 })
     fs.mkdirSync(root)
     agent = new Agent(join(top, 'agent'), root)
     await agent.answer(0, Answer.Ready)

@@ -172,16 +172,16 @@ export const encodeRoom = (job: Omit<Job, keyof JobProgram | 'terminal'>): strin
  * The commands that prepare a guest, and become a program in its root. The ports for standard input and output are the program's own then:
  * the processes that have copied between them and pipes are ended.
  *
- * @param agent - a static program
+ * @param agent - a static program, in base64
  */
-export function encodeAgent(job: Omit<Job, keyof JobProgram | 'terminal'>, agent: Uint8Array): string {
+export function encodeAgent(job: Omit<Job, keyof JobProgram | 'terminal'>, agent: string): string {
   const [input, output] = [device('stdin'), device('stdout')]
   const ports = `vport0p[${EXEC_PORTS.stdin}${EXEC_PORTS.stdout}]`
   const holders = `ls -l /proc/[0-9]*/fd/[01] 2>/dev/null | sed -n 's#.*/proc/\\([0-9]*\\)/fd/. -> /dev/${ports}$#\\1#p'`
   const lines = [
     ...prepare(job),
     ENTER_OWN_ROOT,
-    `base64 -d >/agent <<'END'\n${Buffer.from(agent).toString('base64')}\nEND`,
+    `base64 -d >/agent <<'END'\n${agent}\nEND`,
     'chmod 755 /agent',
     `kill $(${holders})`,
     // The kernel closes a port when its last process has gone.
