@@ -5,7 +5,7 @@ const REPOSITORY = 'https://github.com/retrap/retrap'
 
 export default defineConfig({
   title: 'retrap',
-  description: 'A hypervisor in parts, for Node and for web pages. Its device models may take their time.',
+  description: 'A 64-bit PC in TypeScript, with a way back in time, for Node and for web pages.',
   lang: 'en',
   srcDir: 'pages',
   outDir: 'dist',
@@ -32,10 +32,17 @@ export default defineConfig({
     ],
     sidebar,
     outline: [2, 3],
-    search: { provider: 'local' },
+    search: {
+      provider: 'local',
+      options: {
+        // The first page says of everything a little.
+        miniSearch: { searchOptions: { boostDocument: (id) => (/^\/(?:index\.html)?(?:#|$)/.test(id) ? 0.2 : 1) } },
+      },
+    },
     socialLinks: [{ icon: 'github', link: REPOSITORY }],
     editLink: { pattern: `${REPOSITORY}/edit/main/apps/docs/pages/:path`, text: 'Edit this page' },
   },
+  markdown: { theme: { light: 'github-light-high-contrast', dark: 'github-dark-high-contrast' } },
   vue: { template: { compilerOptions: { isCustomElement: (tag) => tag === 'retrap-machine' } } },
   vite: {
     plugins: [

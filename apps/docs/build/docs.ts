@@ -20,7 +20,11 @@ npm run -s docs -- write    serves the pages at http://localhost:${port} while t
 function addMachinePage(): void {
   const vite = join(web, 'node_modules/vite/bin/vite.js')
   const args = ['--conditions=retrap-source', vite, 'build', '--config', 'build/vite.config.ts', '--logLevel', 'error']
-  const { status } = spawnSync(process.execPath, args, { cwd: web, stdio: 'inherit' })
+  const { status } = spawnSync(process.execPath, args, {
+    cwd: web,
+    stdio: 'inherit',
+    env: { ...process.env, RETRAP_DOCUMENTATION: '../index.html' },
+  })
   if (status !== 0) throw new Error('the machine page could not be built')
   rmSync(join(assets, 'machine'), { recursive: true, force: true })
   cpSync(join(web, 'dist'), join(assets, 'machine'), { recursive: true })

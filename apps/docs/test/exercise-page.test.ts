@@ -1,11 +1,11 @@
 /** The exercise of a page, done in Chromium by labels: type, ask who wrote, step back, name the line, mend, check. */
 import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { createServer } from 'vitepress'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { root } from './support/programs.ts'
+import { axeFinds } from './support/axe.ts'
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: the exercise of a page: ${noBrowser}`)
 /** Vite compiles the sources of a package when a page first imports it. */
@@ -13,7 +13,6 @@ const LIMIT_MS = 200_000
 const PATIENCE = { timeout: 60_000 }
 const EDITOR = '.exercise ::-p-aria(Source of the kernel[role="textbox"])'
 const SOURCE = readFileSync(new URL('../.vitepress/theme/exercise/kernel.asm', import.meta.url), 'utf8')
-const AXE = readFileSync(createRequire(new URL('../../web/package.json', import.meta.url)).resolve('axe-core'), 'utf8')
 
 describe.skipIf(noBrowser !== undefined)('the exercise', () => {
   let browser: Awaited<ReturnType<typeof launchBrowser>>
@@ -113,15 +112,7 @@ describe.skipIf(noBrowser !== undefined)('the exercise', () => {
     await press('This one')
     await expect.poll(text, PATIENCE).toContain('✓ Name the line that writes over lives: done')
     await shot('exercise')
-    await page.evaluate(AXE)
-    const found = await page.evaluate(async () => {
-      const { axe } = globalThis as unknown as {
-        axe: { run(within: string): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> }
-      }
-      const { violations } = await axe.run('.exercise')
-      return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`))
-    })
-    expect(found).toEqual([])
+    expect(await axeFinds(page, '.exercise')).toEqual([])
     // The mend, as a reader types it, with a slip first.
     await goTo(lines.indexOf('        ja read') + 1)
     for (const _ of '        ja') await page.keyboard.press('ArrowRight')

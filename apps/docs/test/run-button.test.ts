@@ -8,6 +8,7 @@ import { withLong } from '@retrap/tooling/long'
 import { createServer } from 'vitepress'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Comparison } from '@retrap/tooling/bench-history'
+import { axeFinds } from './support/axe.ts'
 import { fileOf, pages, promised, read, root, runsOf } from './support/programs.ts'
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: the buttons of the pages: ${noBrowser}`)
@@ -65,4 +66,31 @@ describe.skipIf(noBrowser !== undefined)('the button Run prints what the program
     expect(drawn).toBe(new Set(history.map(({ bench, peer, what }) => [bench, peer, what].join())).size)
     await page.close()
   })
+
+  test(
+    'axe finds nothing on the first page and on one of text, and "who wrote" leads to time travel',
+    { timeout: LIMIT_MS },
+    async () => {
+      const page = await browser.newPage()
+      for (const [width, scheme] of [
+        [1366, 'light'],
+        [390, 'dark'],
+      ] as const) {
+        await page.setViewport({ width, height: 844 })
+        await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }])
+        for (const path of ['guides/time-travel', 'index']) {
+          await page.goto(`${origin}/${path}.html`, { waitUntil: 'networkidle2' })
+          expect(await axeFinds(page), `${path}, ${width}, ${scheme}`).toEqual([])
+        }
+      }
+      expect(await page.$eval('main', (main) => main.innerText)).toMatch(
+        /Who wrote this\?[^]*A device of yours[^]*One line in CI/,
+      )
+      await page.locator('.VPNavBarSearch button').click()
+      await page.locator('.VPLocalSearchBox input').fill('who wrote')
+      const first = await page.waitForSelector('.VPLocalSearchBox .result')
+      expect(await first!.evaluate((result) => result.textContent)).toContain('Time travel')
+      await page.close()
+    },
+  )
 })

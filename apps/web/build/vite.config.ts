@@ -56,6 +56,9 @@ function playgroundDocument(): { readonly html: string; readonly hash: string } 
   return { html: html.replace('SCRIPT', hash), hash }
 }
 const playground = playgroundDocument()
+/** The documentation's site has the page in a folder. */
+const documentation =
+  process.env['RETRAP_DOCUMENTATION'] ?? 'https://github.com/retrap/retrap/tree/main/apps/docs/pages'
 
 export default defineConfig({
   root: folder('../src'),
@@ -76,7 +79,11 @@ export default defineConfig({
       },
     },
   },
-  define: { ...define, PLAYGROUND_DOCUMENT: JSON.stringify(playground.html) },
+  define: {
+    ...define,
+    DOCUMENTATION: JSON.stringify(documentation),
+    PLAYGROUND_DOCUMENT: JSON.stringify(playground.html),
+  },
   // Tests look at the site as it is served.
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact', development: false } },
   build: {

@@ -19,13 +19,16 @@ interface SitePageProps extends AroundProps {
   readonly look?: string
 }
 
+/** The documentation's address, which the build says. */
+declare const DOCUMENTATION: string
+
 /** A page of the site, with the links to the others. */
 export const SitePage = ({ brand, look = '', children }: SitePageProps) => (
   <div class={`page ${look}`}>
     <header>
       {brand}
       <nav>
-        <a href="tools.html">Tools</a> <a href="about.html">About</a>
+        <a href={DOCUMENTATION}>Docs</a> <a href="tools.html">Tools</a> <a href="about.html">About</a>
       </nav>
     </header>
     <main>{children}</main>
