@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { build, createServer, serve } from 'vitepress'
+import { writeDocuments } from './documents.ts'
 import { writeReference } from './reference.ts'
 
 const root = dirname(import.meta.dirname)
@@ -34,6 +35,7 @@ async function buildSite(): Promise<void> {
   addMachinePage()
   await writeReference(join(assets, 'reference'))
   await build(root)
+  writeDocuments(join(root, 'dist'))
 }
 
 async function main(command: string | undefined): Promise<number> {

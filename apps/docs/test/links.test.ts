@@ -3,6 +3,7 @@ import { dirname, join, posix } from 'node:path'
 import type { DefaultTheme } from 'vitepress'
 import { describe, expect, test } from 'vitest'
 import { sidebar } from '../.vitepress/sidebar.ts'
+import { documents } from '../build/documents.ts'
 import { entryPoints, referencePage } from '../build/entry-points.ts'
 
 const folder = join(dirname(import.meta.dirname), 'pages')
@@ -60,5 +61,20 @@ describe('links lead to pages and headings that there are', () => {
     const linked = (items: readonly DefaultTheme.SidebarItem[]): string[] =>
       items.flatMap(({ link, items: more }) => [...(link === undefined ? [] : [link]), ...linked(more ?? [])])
     expect(linked(sidebar).toSorted()).toEqual([...pages.keys()].toSorted())
+  })
+
+  test('programs get every page, without parts that only a browser shows', () => {
+    const files = documents()
+    const names = [...pages.keys()].map((page) => `${page.slice(1)}${page.endsWith('/') ? 'index' : ''}.md`)
+    expect([...files.keys()].toSorted()).toEqual([...names, 'llms.txt', 'llms-full.txt'].toSorted())
+    const listed = [...files.get('llms.txt')!.matchAll(/^- \[[^\]]*\]\(([^)]*)\)/gm)].map(([, file]) => file)
+    expect(listed.toSorted()).toEqual(names.toSorted())
+    for (const name of names) {
+      const text = files.get(name)!
+      expect(files.get('llms-full.txt')).toContain(text)
+      const prose = text.replaceAll(/^```[^]*?^```/gm, '')
+      expect(prose, name).toMatch(/^# /)
+      expect(prose.match(/^<<<.*|^<(?!table|!).*|v-html|@include/gm), name).toBeNull()
+    }
   })
 })
