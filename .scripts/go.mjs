@@ -78,8 +78,9 @@ async function main() {
           // changesets and turbo start pnpm by its name.
           run([join(root, '.scripts/release.ts'), ...args], {
             before: withPnpm(),
-            env: { TMPDIR: folder, TEMP: folder, TMP: folder },
-            group: true,
+            env: { TMPDIR: folder, TEMP: folder, TMP: folder, NODE_USE_ENV_PROXY: '1' },
+            // A person answers npm's questions there, and ends it with Ctrl-C.
+            group: args[0] !== 'claim',
           }),
         )
       case 'prepack':

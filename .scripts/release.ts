@@ -1,11 +1,12 @@
-// npm run release -- --dry-run | rehearse | version | publish | sbom
+// npm run release -- --dry-run | rehearse | version | claim | publish | sbom
 //
-// --dry-run says what the last two would do, and does it in a copy only. `rehearse` does both in a copy, with a registry
+// --dry-run says what `version` and `publish` would do, and does it in a copy only. `rehearse` does both in a copy, with a registry
 // on the loopback, and then what users do with the packages. `version` turns the notes of .changeset into
 // versions and CHANGELOGs. `publish` builds and checks every package, and publishes in the order of dependencies those
-// whose version the registry lacks; it creates a git tag for each. The last two need a checkout without changes of its own:
+// whose version the registry lacks; it creates a git tag for each. npm creates no name for a workflow: `claim` publishes the
+// first version of each package from a terminal. These three need a checkout without changes of its own:
 // what they leave behind after a failure is undone.
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, isAbsolute, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -13,6 +14,7 @@ import { execaSync } from 'execa'
 import { checkChangelogs, notes } from './changesets.ts'
 import { checkManifests } from './manifests.ts'
 import { checkTarballs, packInto, tarballOf } from './package/tarballs.ts'
+import { claim, missingNames, NPM, planClaim } from './release/claim.ts'
 import { checkReadmes, switchToRegistry } from './release/readme.ts'
 import { rehearse } from './release/rehearsal.ts'
 import { billOfMaterials } from './release/sbom.ts'
@@ -22,6 +24,9 @@ import { type Member, inOrder, members, root } from './workspace.ts'
 const USAGE = `usage: npm run release -- --dry-run     says what would be published, in which order, and changes nothing
        npm run release -- rehearse      releases a copy to a registry of its own, and uses every package from there
        npm run release -- version       new versions and CHANGELOGs from the notes in .changeset; commit them
+       npm run release -- claim         publishes the packages whose names the registry lacks, in a terminal with your login,
+                                        and makes the workflow their trusted publisher; goes on where it was stopped;
+                                        --pause SECONDS between two writes (2); --dry-run lists names, sizes and files
        npm run release -- publish       publishes what the registry lacks; --registry URL for another than npm's
        npm run -s release -- sbom       prints what retrap brings to its users, as CycloneDX; --registry as above
        npm run -s release -- pack FOLDER [PACKAGE…]
@@ -37,13 +42,13 @@ class ReleaseError extends Error {}
 async function main(): Promise<number> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
-    options: { 'dry-run': { type: 'boolean' }, help: { type: 'boolean' }, registry: { type: 'string' } },
+    options: { 'dry-run': { type: 'boolean' }, help: { type: 'boolean' }, registry: { type: 'string' }, pause: { type: 'string' } },
   })
   if (values.help === true) {
     console.log(USAGE)
     return 0
   }
-  const action = values['dry-run'] === true ? '--dry-run' : positionals[0]
+  const action = positionals[0] ?? (values['dry-run'] === true ? '--dry-run' : undefined)
   switch (action) {
     case '--dry-run':
       dryRun()
@@ -53,6 +58,8 @@ async function main(): Promise<number> {
     case 'version':
       version()
       return 0
+    case 'claim':
+      return claimNames(values.registry ?? NPM, Number(values.pause ?? 2), values['dry-run'] === true)
     case 'publish':
       await publish(values.registry)
       return 0
@@ -78,7 +85,7 @@ function published(): Member[] {
 }
 
 function version(): void {
-  requireClean()
+  stopAt(changes())
   if (notes().length === 0) throw new ReleaseError('.changeset has no note: there is nothing to release')
   const before = new Map(published().map(({ manifest }) => [manifest.name, manifest.version]))
   try {
@@ -139,14 +146,56 @@ function nameVersion(): void {
 }
 
 async function publish(registry: string | undefined): Promise<void> {
-  requireClean()
-  if (notes().length > 0) throw new ReleaseError('.changeset has notes that no version has: npm run release -- version')
-  const all = members()
-  stopAt([...checkManifests(all), ...checkChangelogs(all)])
-  tool('turbo', BUILD)
-  stopAt(await checkTarballs(all))
+  stopAt(unready())
+  const missing = await missingNames(registry ?? NPM, published())
+  if (missing.length > 0)
+    throw new ReleaseError(
+      `a workflow cannot create names on npm, and these do not exist: ${missing.join(', ')}. ` +
+        'A person creates them in a terminal: npm run release -- claim',
+    )
+  await packAll()
   const env = registry === undefined ? {} : { npm_config_registry: registry, pnpm_config_registry: registry }
   tool('changeset', ['publish'], root, env)
+}
+
+/** Claims the names that the registry lacks, or says what that would publish. */
+async function claimNames(registry: string, pauseSeconds: number, isDry: boolean): Promise<number> {
+  if (!(pauseSeconds >= 0)) throw new ReleaseError('claim: expected --pause with a number of seconds, such as 2')
+  if (isDry) {
+    await packAll()
+    await planClaim(registry, published())
+    for (const problem of unready()) console.log(`Before the claim: ${problem}`)
+    return 0
+  }
+  if (!process.stdin.isTTY || !process.stdout.isTTY)
+    throw new ReleaseError('claim: npm asks for your second factor, so run this in a terminal')
+  stopAt(unready())
+  // A claim that goes on publishes the same tarballs.
+  const stamp = join(root, 'node_modules/.retrap/tarballs/commit')
+  const head = git(root, 'rev-parse', 'HEAD')
+  if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== head) {
+    console.log('Building, packing and checking the packages.')
+    await packAll()
+    writeFileSync(stamp, head)
+  }
+  return (await claim(published(), { registry, pauseMs: pauseSeconds * 1000 })) ? 0 : 1
+}
+
+/** What has to be done before versions can be published. */
+function unready(): string[] {
+  const isNoted = notes().length > 0
+  return [
+    ...changes(),
+    ...(isNoted ? ['.changeset has notes that no version has: npm run release -- version, and commit'] : []),
+    ...checkManifests(members()),
+    ...(isNoted ? [] : checkChangelogs(members())),
+  ]
+}
+
+/** Builds, packs and checks all packages. */
+async function packAll(): Promise<void> {
+  tool('turbo', BUILD)
+  stopAt(await checkTarballs(members()))
 }
 
 /** Versions, packs and measures in a copy. */
@@ -182,9 +231,10 @@ function kilobytes(bytes: number): string {
   return `${(bytes / 1000).toFixed(1).padStart(7)} KB`
 }
 
-function requireClean(): void {
+/** What the checkout has besides its commit. */
+function changes(): string[] {
   const changed = git(root, 'status', '--porcelain').trimEnd()
-  if (changed !== '') throw new ReleaseError(`commit or remove first:\n${changed}`)
+  return changed === '' ? [] : [`commit or remove first:\n${changed}`]
 }
 
 function stopAt(problems: readonly string[]): void {
