@@ -42,7 +42,12 @@ class ReleaseError extends Error {}
 async function main(): Promise<number> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
-    options: { 'dry-run': { type: 'boolean' }, help: { type: 'boolean' }, registry: { type: 'string' }, pause: { type: 'string' } },
+    options: {
+      'dry-run': { type: 'boolean' },
+      help: { type: 'boolean' },
+      registry: { type: 'string' },
+      pause: { type: 'string' },
+    },
   })
   if (values.help === true) {
     console.log(USAGE)

@@ -156,7 +156,9 @@ class Claim {
     const name = user.stdout.trim()
     const role = members.code === undefined ? (JSON.parse(members.stdout) as Record<string, string>)[name] : undefined
     if (role === undefined)
-      throw new Stop(`${name} is no member of the organisation "${SCOPE}": its owner adds members, or log in as another user`)
+      throw new Stop(
+        `${name} is no member of the organisation "${SCOPE}": its owner adds members, or log in as another user`,
+      )
     console.log(`${name} (${role} of ${SCOPE}) publishes to ${this.#options.registry}`)
   }
 
@@ -240,7 +242,12 @@ class Claim {
   /** Runs npm to read from the registry. */
   async #ask(...args: readonly string[]): Promise<Npm> {
     const env = { npm_config_registry: this.#options.registry }
-    const ended = await execa('npm', args, { cwd: dirname(tarballOf(this.#all[0]!.manifest)), env, stdin: 'ignore', reject: false })
+    const ended = await execa('npm', args, {
+      cwd: dirname(tarballOf(this.#all[0]!.manifest)),
+      env,
+      stdin: 'ignore',
+      reject: false,
+    })
     return outcomeOf(ended)
   }
 
@@ -248,7 +255,7 @@ class Claim {
   async #write(...args: readonly string[]): Promise<Npm> {
     const { registry, pauseMs } = this.#options
     const { signal } = this.#stopping
-    for (let wait = FIRST_WAIT; ; ) {
+    for (let wait = FIRST_WAIT; ;) {
       await sleep(pauseMs, undefined, { signal })
       const ended = await execa('npm', [...args, `--registry=${registry}`], {
         cwd: dirname(tarballOf(this.#all[0]!.manifest)),

@@ -72,8 +72,8 @@ export interface Registry {
   createOrganisation(name: string): void
   /** Gives a package an older version and a trusted publisher, as a claim has done. */
   reserve(name: string, claims: Claims): void
-  /** Runs `then` when a person has written to the registry `writes` times; that write is not answered. */
-  interrupt(writes: number, then: () => void): void
+  /** Runs `act` when a person has written to the registry `writes` times; that write is not answered. */
+  interrupt(writes: number, act: () => void): void
   /** The environment of a workflow on GitHub with these claims. */
   workflow(claims: Claims): Record<string, string>
   /** Offers an installed package, packed as it lies there, so that those who depend on it find it. */
@@ -96,7 +96,7 @@ export async function startRegistry(): Promise<Registry> {
   let writesLeft = 0
   let requests = 0
   let polls = 0
-  let interruption: { at: number; then: () => void } | undefined
+  let interruption: { at: number; act: () => void } | undefined
   let url = ''
 
   const add = (manifest: Omit<Version, 'dist'>, tags: readonly string[], data: Buffer): void => {
@@ -129,7 +129,7 @@ export async function startRegistry(): Promise<Registry> {
 
   const respond = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const send = (status: number, body: unknown): void => {
-      if (status >= 400 && status !== 404) refused.push(`${request.method} ${request.url}: ${status}`)
+      if (status >= 400 && status !== 404 && status !== 409) refused.push(`${request.method} ${request.url}: ${status}`)
       response.writeHead(status, { 'content-type': 'application/json' })
       response.end(JSON.stringify(body))
     }
@@ -160,7 +160,7 @@ export async function startRegistry(): Promise<Registry> {
     const sendWritten = (status: number, answer: unknown): void => {
       if (++writes !== interruption?.at) return send(status, answer)
       response.destroy()
-      return interruption.then()
+      return interruption.act()
     }
 
     if (path === '-/done') {
@@ -172,7 +172,8 @@ export async function startRegistry(): Promise<Registry> {
     if (path === '-/github') return send(200, { value: token })
     const exchanged = /^-\/npm\/v1\/oidc\/token\/exchange\/package\/(.+)$/.exec(path)?.[1]
     if (exchanged !== undefined) {
-      const isTrusted = token !== undefined && JSON.stringify(trusted.get(exchanged)) === JSON.stringify(claimsOf(token))
+      const isTrusted =
+        token !== undefined && JSON.stringify(trusted.get(exchanged)) === JSON.stringify(claimsOf(token))
       return isTrusted ? send(201, { token: `oidc:${exchanged}` }) : send(404, { message: 'no trusted publisher' })
     }
     const organisation = /^-\/org\/(.+)\/user$/.exec(path)?.[1]
@@ -204,7 +205,8 @@ export async function startRegistry(): Promise<Registry> {
       return isPerson ? sendWritten(status, answer) : send(status, answer)
     }
     if (request.method === 'POST' && path.startsWith('-/npm/v1/security/')) return send(200, {})
-    if (path === '-/whoami') return token === TOKEN ? send(200, { username: USER }) : send(401, { error: 'not logged in' })
+    if (path === '-/whoami')
+      return token === TOKEN ? send(200, { username: USER }) : send(401, { error: 'not logged in' })
     const tags = /^-\/package\/(.+)\/dist-tags$/.exec(path)?.[1]
     if (tags !== undefined) return send(200, packuments.get(tags)?.['dist-tags'] ?? {})
     const tarball = tarballs.get(path)
@@ -246,8 +248,8 @@ export async function startRegistry(): Promise<Registry> {
       add({ name, version: '0.0.0' }, ['latest'], Buffer.alloc(0))
       trusted.set(name, claims)
     },
-    interrupt: (count, then) => {
-      interruption = { at: writes + count, then }
+    interrupt: (count, act) => {
+      interruption = { at: writes + count, act }
     },
     workflow: (claims) => ({
       GITHUB_ACTIONS: 'true',

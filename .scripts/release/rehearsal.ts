@@ -1,8 +1,8 @@
-// A release, rehearsed from the first command to its users: a copy of the checkout is versioned, built and published to
-// a registry on the loopback; every package is installed by itself with npm and pnpm in an empty folder, type-checked,
+// A release, rehearsed from the first command to its users: a copy of the checkout is versioned and built; a person claims its
+// names in a registry on the loopback, and a workflow publishes to it by its identity alone; every package is installed by itself with npm and pnpm in an empty folder, type-checked,
 // and its README's program is run; all of them together are bundled and measured; and one is upgraded alone.
 //
-// The short form, for the gate, publishes the versions as they stand: the gate has built and checked just these files,
+// The short form, for the gate, has the workflow publish the versions as they stand, to names that are claimed: the gate has built and checked just these files,
 // so turbo's cache has them. It installs a part of the packages by themselves, which changes with the commit; all of them
 // each night. It leaves out npm for single packages, which is less strict than pnpm about what a manifest lacks, and all
 // that is not about one package's contents: versions, old compilers, the upgrade.
@@ -25,7 +25,8 @@ import { bundleProblems } from './bundles.ts'
 import { type NodeVersion, provideNodes } from './nodes.ts'
 import { inPairs, noOtherHost, problemOf, run, strangerEnvironment } from './processes.ts'
 import { firstSteps, imported, printed } from './readme.ts'
-import { type Registry, startRegistry, TOKEN } from './registry.ts'
+import { type Registry, startRegistry } from './registry.ts'
+import { CLAIMS, hasTerminals, rehearseClaim } from './rehearse-claim.ts'
 import { billOfMaterials } from './sbom.ts'
 import { commit, git, stageCheckout } from './stage.ts'
 
@@ -61,14 +62,12 @@ export async function rehearse(all: readonly Member[], extent: Extent, slice = 0
   const folder = mkdtempSync(join(realpathSync(tmpdir()), 'retrap-rehearsal-'))
   const registry = await startRegistry()
   try {
-    // The login of the one who publishes, and the registry of those who install.
-    const userconfig = join(folder, 'publisher.npmrc')
-    writeFileSync(userconfig, `${registry.url.replace('http:', '')}:_authToken=${TOKEN}\n`)
+    // The registry of those who install.
     writeFileSync(join(folder, 'stranger.npmrc'), `registry=${registry.url}\n`)
     const published = inOrder(all.filter(({ manifest }) => manifest.private !== true))
     const env = strangerEnvironment(folder, join(folder, 'stranger.npmrc'))
     const rehearsal: Rehearsal = { published, registry, nodes, folder, copy: join(folder, 'retrap'), extent, env }
-    const stopped = await publishAll(rehearsal, userconfig)
+    const stopped = await publishAll(rehearsal)
     if (stopped.length > 0) return stopped
     for (const name of foreignPackages(published)) registry.addFolder(name)
     return [
@@ -84,7 +83,7 @@ export async function rehearse(all: readonly Member[], extent: Extent, slice = 0
       )),
       ...(await together(rehearsal)),
       ...(extent === 'whole' ? await bill(rehearsal) : []),
-      ...(extent === 'whole' ? await upgradeOne(rehearsal, userconfig) : []),
+      ...(extent === 'whole' ? await upgradeOne(rehearsal) : []),
       ...registry.refused.map((request) => `the registry could not answer ${request}`),
     ]
   } finally {
@@ -93,40 +92,53 @@ export async function rehearse(all: readonly Member[], extent: Extent, slice = 0
   }
 }
 
-/** The root script, in the copy, as a maintainer calls it. */
-async function release(rehearsal: Rehearsal, userconfig: string, action: string): Promise<string[]> {
-  const args = [join(rehearsal.copy, '.scripts/go.mjs'), 'release', action]
-  if (action === 'publish') args.push('--registry', rehearsal.registry.url)
+/** The root script, in the copy, as the workflow calls it: it has no login, and GitHub says what it is. */
+async function release(rehearsal: Rehearsal, action: string): Promise<string[]> {
+  const { copy, registry, folder, extent } = rehearsal
+  const args = [join(copy, '.scripts/go.mjs'), 'release', action]
+  if (action === 'publish') args.push('--registry', registry.url)
   // pnpm and the packages of the workspace come from the caches that installed this checkout.
   const env = {
     ...noOtherHost,
-    npm_config_userconfig: userconfig,
+    ...registry.workflow(CLAIMS),
+    npm_config_userconfig: join(folder, 'workflow.npmrc'),
     npm_config_prefer_offline: 'true',
-    ...(rehearsal.extent === 'short' ? { TURBO_CACHE_DIR: join(root, TURBO_CACHE) } : {}),
+    ...(extent === 'short' ? { TURBO_CACHE_DIR: join(root, TURBO_CACHE) } : {}),
   }
-  return problemOf(`npm run release -- ${action}`, await run(process.execPath, args, rehearsal.copy, env, 600_000))
+  return problemOf(`npm run release -- ${action}`, await run(process.execPath, args, copy, env, 600_000))
 }
 
-async function publishAll(rehearsal: Rehearsal, userconfig: string): Promise<string[]> {
-  const { copy, published, registry } = rehearsal
+async function publishAll(rehearsal: Rehearsal): Promise<string[]> {
+  const { copy, published, registry, extent } = rehearsal
   stageCheckout(copy)
   // What was never released has no version to publish.
   const isNew = published.some(({ manifest }) => manifest.version === '0.0.0')
-  if (rehearsal.extent === 'short' && !isNew) withoutNotes(copy)
+  if (extent === 'short' && !isNew) withoutNotes(copy)
   else if (isNew || notesOf(copy).length > 0) {
-    const problems = await release(rehearsal, userconfig, 'version')
+    const problems = await release(rehearsal, 'version')
     if (problems.length > 0) return problems
     commit(copy, 'Versions')
   }
-  const problems = await release(rehearsal, userconfig, 'publish')
+  const versions = published.map((member) => `${member.manifest.name}@${versionOf(rehearsal, member)}`)
+  const isClaimed = extent === 'whole' && hasTerminals()
+  const early = isClaimed ? await release(rehearsal, 'publish') : []
+  const claimed = isClaimed ? await rehearseClaim(rehearsal, versions, early) : reserveAll(rehearsal)
+  const problems = claimed.length > 0 ? claimed : await release(rehearsal, 'publish')
   if (problems.length > 0) return problems
-  const expected = published.map((member) => `${member.manifest.name}@${versionOf(rehearsal, member)}`)
   const tags = git(copy, 'tag').split('\n')
   return [
-    ...expected.filter((name) => !registry.published.includes(name)).map((name) => `${name} was not published`),
-    ...expected.filter((name) => !tags.includes(name)).map((name) => `there is no git tag ${name}`),
+    ...versions.filter((name) => !registry.published.includes(name)).map((name) => `${name} was not published`),
+    ...versions.filter((name) => !tags.includes(name)).map((name) => `there is no git tag ${name}`),
     ...outOfOrder(rehearsal),
   ]
+}
+
+/** Has the names without their claim. */
+function reserveAll({ published, registry, extent }: Rehearsal): [] {
+  if (extent === 'whole') console.log('       skipped: the claim, which needs a terminal from `script` of util-linux')
+  registry.createOrganisation('retrap')
+  for (const { manifest } of published) registry.reserve(manifest.name, CLAIMS)
+  return []
 }
 
 /** Nothing with notes is published; the short form tries no versions. */
@@ -403,7 +415,7 @@ async function bill({ published, env }: Rehearsal): Promise<string[]> {
 }
 
 /** A patch of the package that most others depend on: all packages are one fixed group, and get the new version with it. */
-async function upgradeOne(rehearsal: Rehearsal, userconfig: string): Promise<string[]> {
+async function upgradeOne(rehearsal: Rehearsal): Promise<string[]> {
   const { copy, registry, published } = rehearsal
   const memory = published.find(({ manifest }) => manifest.name === '@retrap/memory') as Member
   const before = registry.published.length
@@ -413,15 +425,18 @@ async function upgradeOne(rehearsal: Rehearsal, userconfig: string): Promise<str
     `${readFileSync(join(copy, memory.path, 'src/index.ts'), 'utf8')}\n`,
   )
   commit(copy, 'A note')
-  const problems = await release(rehearsal, userconfig, 'version')
+  const problems = await release(rehearsal, 'version')
   if (problems.length > 0) return problems
   commit(copy, 'A version')
-  problems.push(...(await release(rehearsal, userconfig, 'publish')))
+  problems.push(...(await release(rehearsal, 'publish')))
   const patched = versionOf(rehearsal, memory)
   const expected = published.map(({ manifest }) => `${manifest.name}@${patched}`).toSorted()
   const news = registry.published.slice(before).toSorted()
   if (news.join() !== expected.join())
     problems.push(`a patch of one package published ${news.join(', ')}; expected ${expected.join(', ')}`)
+  const byPerson = news.filter((name) => registry.byPerson.has(name))
+  if (byPerson.length > 0) problems.push(`the workflow did not publish ${byPerson.join(', ')}`)
+  console.log(`       the workflow, by its identity alone: ${news.length} packages at ${patched}`)
   const folder = join(rehearsal.folder, 'projects/npm/all')
   const ended = await run('npm', ['update', '--no-audit', '--silent', '@retrap/memory'], folder, rehearsal.env)
   problems.push(...problemOf('npm update @retrap/memory', ended), ...copies('after the upgrade', folder))
