@@ -175,6 +175,17 @@ describe('workflows', () => {
     expect(writing.filter(({ text }) => /npm test|rehearse/.test(text))).toEqual([])
   })
 
+  test('publish by an identity that the packages on npm trust, and have no token', () => {
+    const claim = fs.readFileSync(join(SCRIPTS, 'release/claim.ts'), 'utf8')
+    const trusted = /PUBLISHER = \{ repository: '(.+)', file: '(.+)', environment: '(.+)' \}/.exec(claim) ?? []
+    const publishing = jobs.filter(({ text }) => text.includes('release -- publish'))
+    expect(publishing.map(({ name }) => name)).toEqual([`${trusted[2]}: release`])
+    expect(publishing[0]!.text).toContain(`if: github.repository == '${trusted[1]}'\n`)
+    expect(publishing[0]!.text).toContain(`\n    environment: ${trusted[3]}\n`)
+    expect(publishing[0]!.text).toContain('\n      id-token: write\n')
+    expect(jobs.filter(({ text }) => /NPM_TOKEN|NODE_AUTH_TOKEN|registry-url: /.test(text))).toEqual([])
+  })
+
   test('an updater has rules for packages that are pinned, and finds the version of Node that pnpm has', () => {
     const { packageRules, customManagers } = JSON.parse(fs.readFileSync(join(folder, '../renovate.json'), 'utf8')) as {
       readonly packageRules: readonly { readonly matchPackageNames?: readonly string[] }[]
