@@ -81,7 +81,7 @@ export async function planClaim(registry: string, all: readonly Member[]): Promi
   }
   console.log(`${all.length} packages, ${kilobytes(total)} packed, for ${registry}`)
   console.log(`Trusted publisher of each: ${Object.values(PUBLISHER).join(', ')}`)
-  console.log('Nothing was published.')
+  console.log(`Nothing was published. The tarballs are in ${dirname(tarballOf(all[0]!.manifest))}`)
 }
 
 interface Packed {
