@@ -165,20 +165,25 @@ class Claim {
   async publishAll(): Promise<void> {
     const found = await versionsOfAll(this.#options.registry, this.#all)
     const names = this.#all.filter((_, i) => found[i] === undefined)
-    for (const [i, { manifest }] of this.#all.entries())
-      if (found[i]?.includes(manifest.version) === true) tag(manifest)
-      else if (found[i] !== undefined) console.log(`${manifest.name}: ${stateOf(manifest.version, found[i])}`)
     console.log(`${this.#all.length - names.length} of ${this.#all.length} names are claimed.`)
+    const older = this.#all.filter(({ manifest }, i) => found[i]?.includes(manifest.version) === false)
+    if (older.length > 0)
+      console.log(
+        `${older.length} of them have other versions than this checkout. A package that is claimed now, and needs one of ` +
+          `them, can be installed once the workflow has published it: ${older.map(({ manifest }) => manifest.name).join(', ')}`,
+      )
     if (names.length === 0) return
     await this.#confirm(`Publish ${names.length} packages? A version that is published stays. [y/N] `)
     for (const [i, { manifest }] of names.entries()) {
       console.log(`\n${i + 1} of ${names.length}: ${manifest.name}@${manifest.version}`)
       const file = tarballOf(manifest)
+      // Before the publication, of whose end an interrupted claim does not know.
+      const tag = `${manifest.name}@${manifest.version}`
+      git(root, 'tag', '--force', tag, '--message', tag)
       const ended = await this.#write('publish', file, '--access=public', '--provenance=false', '--loglevel=warn')
       // The version arrived before the connection or the client ended.
       const isThere = /previously published version/.test(ended.stderr)
       if (ended.code !== undefined && !isThere) throw this.#failure(`npm publish ${manifest.name}`, ended.code)
-      tag(manifest)
     }
   }
 
@@ -216,9 +221,7 @@ class Claim {
     const all = this.#all.length
     console.error(`${all - missing.length} of ${all} names are claimed; ${trusted} have their trusted publisher.`)
     if (missing.length > 0 && missing.length < all)
-      console.error(
-        `What is published can be installed: it comes after all that it depends on. Missing: ${missing.join(', ')}`,
-      )
+      console.error(`Each came after all that it depends on, and can be installed. Missing: ${missing.join(', ')}`)
     console.error('npm run release -- claim goes on from there.')
   }
 
@@ -282,7 +285,7 @@ class Claim {
       E401: 'The login has ended: run npm login.',
       ENEEDAUTH: 'The login has ended: run npm login.',
       E403: 'The reason is above. npm publishes for accounts with a second factor only: npm profile enable-2fa.',
-      E404: `This login may not create packages in @${SCOPE}; a token never may: run npm login.`,
+      E404: `This login may not write to @${SCOPE}, and a token never may: run npm login.`,
     }
     return new Stop(`${what} failed with ${code}. ${hints[code] ?? 'The reason is above.'}`)
   }
@@ -299,10 +302,4 @@ function outcomeOf({ failed, stdout, stderr }: { failed: boolean; stdout?: strin
   const texts = { stdout: stdout ?? '', stderr: stderr ?? '' }
   if (!failed) return texts
   return { ...texts, code: /^npm (?:error|ERR!) code (\w+)/m.exec(texts.stderr)?.[1] ?? 'an error' }
-}
-
-/** Gives the commit that a version was published from its tag, as changesets does. */
-function tag({ name, version }: Member['manifest']): void {
-  const text = `${name}@${version}`
-  if (git(root, 'tag', '--list', text) === '') git(root, 'tag', text, '--message', text)
 }
