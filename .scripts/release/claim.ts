@@ -180,7 +180,7 @@ class Claim {
       // Before the publication, of whose end an interrupted claim does not know.
       const tag = `${manifest.name}@${manifest.version}`
       git(root, 'tag', '--force', tag, '--message', tag)
-      const ended = await this.#write('publish', file, '--access=public', '--provenance=false', '--loglevel=warn')
+      const ended = await this.#write('publish', file, '--access=public', '--provenance=false')
       // The version arrived before the connection or the client ended.
       const isThere = /previously published version/.test(ended.stderr)
       if (ended.code !== undefined && !isThere) throw this.#failure(`npm publish ${manifest.name}`, ended.code)
@@ -244,29 +244,21 @@ class Claim {
 
   /** Runs npm to read from the registry. */
   async #ask(...args: readonly string[]): Promise<Npm> {
-    const env = { npm_config_registry: this.#options.registry }
-    const ended = await execa('npm', args, {
-      cwd: dirname(tarballOf(this.#all[0]!.manifest)),
-      env,
-      stdin: 'ignore',
-      reject: false,
-    })
-    return outcomeOf(ended)
+    return outcomeOf(await execa('npm', args, { ...this.#settings(), stdin: 'ignore' }))
   }
 
   /** Runs npm to write to the registry. Its client asks for the second factor; this waits where the registry wants that. */
   async #write(...args: readonly string[]): Promise<Npm> {
-    const { registry, pauseMs } = this.#options
+    const { pauseMs } = this.#options
     const { signal } = this.#stopping
     for (let wait = FIRST_WAIT; ;) {
       await sleep(pauseMs, undefined, { signal })
-      const ended = await execa('npm', [...args, `--registry=${registry}`], {
-        cwd: dirname(tarballOf(this.#all[0]!.manifest)),
+      const ended = await execa('npm', args, {
+        ...this.#settings(),
         // npm asks only where both are a terminal.
         stdin: 'inherit',
         stdout: 'inherit',
         stderr: ['inherit', 'pipe'],
-        reject: false,
       })
       // While npm waits for the second factor, it reads Ctrl-C itself.
       if (signal.aborted || /^npm (?:error|ERR!) canceled$/m.test(ended.stderr)) throw new Stop('Stopped.')
@@ -278,6 +270,12 @@ class Claim {
         wait = Math.min(wait * 2, LONGEST_WAIT)
       } else return outcome
     }
+  }
+
+  #settings(): { readonly cwd: string; readonly env: Readonly<Record<string, string>>; readonly reject: false } {
+    // Under `npm run -s` npm would not say why it fails.
+    const env = { npm_config_registry: this.#options.registry, npm_config_loglevel: 'warn' }
+    return { cwd: dirname(tarballOf(this.#all[0]!.manifest)), env, reject: false }
   }
 
   #failure(what: string, code: string): Stop {

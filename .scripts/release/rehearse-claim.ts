@@ -139,7 +139,12 @@ async function byToken(folder: string, registry: Registry, env: Record<string, s
   mkdirSync(example)
   writeFileSync(join(example, 'package.json'), '{ "name": "@retrap/example", "version": "1.0.0" }\n')
   const userconfig = login(folder, registry, BYPASS_TOKEN)
-  const settings = { ...env, npm_config_userconfig: userconfig, npm_config_registry: registry.url }
+  const settings = {
+    ...env,
+    npm_config_userconfig: userconfig,
+    npm_config_registry: registry.url,
+    npm_config_loglevel: 'warn',
+  }
   const { message = 'it was published' } = await run('npm', ['publish', '--access=public'], example, settings)
   const code = /code (E\w+)/.exec(message)?.[1]
   console.log(`       a new name, by a token that bypasses the second factor: ${code}`)
