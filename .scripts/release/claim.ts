@@ -166,13 +166,13 @@ class Claim {
     const found = await versionsOfAll(this.#options.registry, this.#all)
     const names = this.#all.filter((_, i) => found[i] === undefined)
     console.log(`${this.#all.length - names.length} of ${this.#all.length} names are claimed.`)
-    const older = this.#all.filter(({ manifest }, i) => found[i]?.includes(manifest.version) === false)
-    if (older.length > 0)
-      console.log(
-        `${older.length} of them have other versions than this checkout. A package that is claimed now, and needs one of ` +
-          `them, can be installed once the workflow has published it: ${older.map(({ manifest }) => manifest.name).join(', ')}`,
-      )
     if (names.length === 0) return
+    const older = this.#all.filter(({ manifest }, i) => found[i]?.includes(manifest.version) === false).length
+    if (older > 0)
+      console.log(
+        `${older} of them have other versions than this checkout. What is claimed now and needs them can be installed when ` +
+          'the workflow has published theirs.',
+      )
     await this.#confirm(`Publish ${names.length} packages? A version that is published stays. [y/N] `)
     for (const [i, { manifest }] of names.entries()) {
       console.log(`\n${i + 1} of ${names.length}: ${manifest.name}@${manifest.version}`)
