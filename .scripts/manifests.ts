@@ -1,6 +1,6 @@
 // What a package's manifest must say before the package can be published. publint sees one tarball at a time; these are
 // the rules that hold for all of them. Beside them: each package is tested on Windows, or named there with why it is not.
-import { readFileSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { checkUmbrella } from './umbrella.ts'
 import { type Manifest, type Member, root } from './workspace.ts'
@@ -25,10 +25,19 @@ export function checkManifests(all: readonly Member[]): string[] {
       ),
       ...lists(manifest).map((problem) => (problem === '' ? '' : `${path}/package.json: ${problem}`)),
       ...ranges(manifest, tooling).map((problem) => `${path}/package.json: ${problem}`),
+      ...privateTypes(path, tooling),
     ])
     .filter((problem) => problem !== '')
     .concat(checkUmbrella(all), checkWindows(all, readFileSync(join(root, CI), 'utf8')))
 }
+
+/** Private packages whose types a package publishes, by its API reports: who installs the package does not have them. */
+const privateTypes = (path: string, tooling: ReadonlySet<string>): string[] =>
+  globSync(`${path}/etc/*.api.md`, { cwd: root }).flatMap((report) =>
+    [...readFileSync(join(root, report), 'utf8').matchAll(/^import .* from '(@[^/]+\/[^/']+)/gm)]
+      .filter(([, name = '']) => tooling.has(name))
+      .map(([, name]) => `${report}: it has types of ${name}, which is not published`),
+  )
 
 /**
  * Returns one line per package that the workflow neither tests on Windows nor names with a reason, or does both of, and per name

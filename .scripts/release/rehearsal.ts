@@ -371,6 +371,9 @@ async function outside(main: readonly string[]): Promise<string[]> {
   }
 }
 
+/** No page has this package, which holds no part that does without Node. */
+const NODE_ALONE = '@retrap/sandbox'
+
 /** All packages in one project: their declarations beside each other, Workers and processes, bundles. */
 async function together(rehearsal: Rehearsal): Promise<string[]> {
   const names = rehearsal.published.map(({ manifest }) => manifest.name)
@@ -395,7 +398,11 @@ async function together(rehearsal: Rehearsal): Promise<string[]> {
     async () =>
       problemOf('retrap --device', await run(process.execPath, [...main, './device.mjs,transport=worker'], folder)),
     () => outside(main),
-    () => bundleProblems(folder, libraries),
+    () =>
+      bundleProblems(
+        folder,
+        libraries.filter((name) => name !== NODE_ALONE),
+      ),
   ])
 }
 

@@ -20,21 +20,24 @@ export interface CommandEnd {
   /** The exit code, or 128 plus the number of the signal that has ended the command. */
   readonly code: number
   /** The signal that has ended the command, such as `SIGKILL`. */
-  readonly signal?: NodeJS.Signals
+  readonly signal?: SandboxSignal
 }
+
+/** The name of a signal, such as `SIGKILL`. */
+export type SandboxSignal = `SIG${string}`
 
 /** Receives output of a command: descriptor 1 or 2, and bytes. */
 export type HearOutput = (stream: 1 | 2, bytes: Uint8Array) => void
 
-const SIGNALS: ReadonlyMap<number, NodeJS.Signals> = new Map(
-  Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]),
+const SIGNALS: ReadonlyMap<number, SandboxSignal> = new Map(
+  Object.entries(constants.signals).map(([name, number]) => [number, name as SandboxSignal]),
 )
 /** Most bytes of arguments and environment. */
 const MOST_WORDS = MOST_REQUEST - 4096
 /** The number of commands that run by each agent, and callers that wait for a free place. */
 const places = new WeakMap<AgentLink, { taken: number; readonly waiting: (() => void)[] }>()
 
-/** A running command. */
+/** A running command. @internal */
 export class Command {
   readonly #link: AgentLink
   readonly #id: number
@@ -135,8 +138,10 @@ export class Command {
   }
 
   /** Sends a signal to the command's process group. */
-  kill(signal: NodeJS.Signals): void {
-    if (!this.#isOver) this.#link.send(Request.Kill, this.#id, constants.signals[signal])
+  kill(signal: SandboxSignal): void {
+    const number = constants.signals[signal as NodeJS.Signals]
+    if (number === undefined) throw new SandboxError('ERR_SANDBOX_OPTION', `${signal} is no signal`)
+    if (!this.#isOver) this.#link.send(Request.Kill, this.#id, number)
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Command, CommandEnd, CommandOptions, HearOutput } from './command.ts'
+import type { Command, CommandEnd, CommandOptions, HearOutput, SandboxSignal } from './command.ts'
 import { SandboxError } from './errors.ts'
 
 /** Options of {@link Sandbox.spawn}. */
@@ -90,8 +90,8 @@ export class SandboxProcess {
     return new SandboxProcess(command, await command.started, ended, outputs, stdin)
   }
 
-  /** Sends a signal to the command's process group. */
-  kill(signal: NodeJS.Signals = 'SIGTERM'): void {
+  /** Sends a signal to the command's process group. @throws SandboxError `ERR_SANDBOX_OPTION` for an unknown name */
+  kill(signal: SandboxSignal = 'SIGTERM'): void {
     this.#command.kill(signal)
   }
 }
