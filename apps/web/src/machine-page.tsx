@@ -6,7 +6,6 @@ import { Alert, FileButton } from './controls.tsx'
 import { Ask } from './ask.tsx'
 import { useImpairments } from './impairments.ts'
 import type * as instrument from './debugger/instrument.tsx'
-import { DevicesPanel } from './inspector/devices.tsx'
 import { useKeeping } from './keeping.ts'
 import { type MachineLife, type PageState, useMachine } from './machine-life.ts'
 import { ScreenPanel } from './screen-panel.tsx'
@@ -27,10 +26,10 @@ const STATE_NAMES: Readonly<Record<PageState, string>> = {
 
 /** The tabs, some of which only certain machines have. */
 const TABS: readonly (Tab & { readonly isFor?: (options: Chosen['options']) => boolean })[] = [
-  { id: 'devices', name: 'Devices', load: async () => DevicesPanel },
-  { id: 'inspector', name: 'Inspector', load: async () => (await import('./inspector/panel.tsx')).InspectorPanel },
-  { id: 'snapshots', name: 'Snapshots', load: async () => (await import('./snapshots/panel.tsx')).SnapshotsPanel },
   { id: 'debugger', name: 'Debugger', load: async () => (await import('./debugger/panel.tsx')).DebuggerPanel },
+  { id: 'inspector', name: 'Inspector', load: async () => (await import('./inspector/panel.tsx')).InspectorPanel },
+  { id: 'devices', name: 'Devices', load: async () => (await import('./inspector/devices.tsx')).DevicesPanel },
+  { id: 'snapshots', name: 'Snapshots', load: async () => (await import('./snapshots/panel.tsx')).SnapshotsPanel },
   {
     id: 'playground',
     name: 'Playground',
@@ -53,9 +52,10 @@ const TABS: readonly (Tab & { readonly isFor?: (options: Chosen['options']) => b
 ]
 
 /** The tab that is open at first. Fingers have no keyboard; on a small screen the machine comes first. */
-function firstTab(tabs: readonly Tab[]): string | null {
+function firstTab({ options }: Chosen): string | null {
+  if (options.recording !== undefined) return 'debugger'
   if (matchMedia('(pointer: coarse)').matches) return 'keys'
-  return matchMedia('(max-width: 40rem)').matches ? null : tabs[0]!.id
+  return matchMedia('(max-width: 40rem), (max-height: 30rem)').matches ? null : 'debugger'
 }
 
 /** A machine, with its screen, serial port and instruments. */
@@ -88,7 +88,10 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
   const askToClose = (): void => (isOn && hasRun.current ? ask('close') : end())
   useBack(askToClose)
   const tabs = TABS.filter(({ isFor }) => isFor?.(chosen.options) !== false)
-  const [first] = useState(() => (chosen.options.recording === undefined ? firstTab(tabs) : 'debugger'))
+  const [tab, select] = useState(() => firstTab(chosen))
+  const lastTab = useRef('debugger')
+  if (tab !== null) lastTab.current = tab
+  const hasTabs = machine !== null && state !== 'failed'
   const saveAndClose = async (): Promise<void> => {
     const { saveMachine } = await import('./snapshots/save.ts')
     await saveMachine(machine!, chosen, { parent: chosen.from ?? null })
@@ -105,29 +108,46 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
     <div class="bench">
       <header class="bar">
         <h1 class="brand">retrap</h1>
-        <h2 ref={heading} tabIndex={-1}>
-          {chosen.title}
-        </h2>
-        <Buttons life={life} isOn={isOn} chosen={chosen} ask={ask} askToClose={askToClose} />
-        <div class="news">
+        <div class="title">
+          <h2 ref={heading} tabIndex={-1}>
+            {chosen.title}
+          </h2>
           <p class="status" role="status">
             <strong class={`pill ${state}`}>{STATE_NAMES[state]}</strong>{' '}
             {life.progress?.waits === true ? 'It waits for the network: part of it has still to come.' : life.note}
           </p>
-          {impairments.names.length > 0 && (
-            <p class="impaired">
-              <span>
-                {impairments.names
-                  .map((name) => {
-                    const { delayMs, dead } = impairments.of(name)
-                    return `${name} ${dead ? 'fails' : `+${delayMs} ms`}`
-                  })
-                  .join(', ')}
-              </span>
-              <button onClick={impairments.reset}>Reset all</button>
-            </p>
-          )}
-          {state === 'loading' && life.progress !== null && <Loading life={life} />}
+        </div>
+        {impairments.names.length > 0 && (
+          <p class="impaired">
+            <span>
+              {impairments.names
+                .map((name) => {
+                  const { delayMs, dead } = impairments.of(name)
+                  return `${name} ${dead ? 'fails' : `+${delayMs} ms`}`
+                })
+                .join(', ')}
+            </span>
+            <button onClick={impairments.reset}>Reset all</button>
+          </p>
+        )}
+        {state === 'loading' && life.progress !== null && <Loading life={life} />}
+        <div class="tools" role="group" aria-label="The machine's buttons">
+          <Tool icon="snapshots" disabled={!hasTabs} onClick={() => select('snapshots')}>
+            Snapshots
+          </Tool>
+          <Tool
+            icon="instruments"
+            look="opener"
+            disabled={!hasTabs}
+            expanded={tab !== null}
+            onClick={() => select(tab === null ? lastTab.current : null)}
+          >
+            Instruments
+          </Tool>
+          <More life={life} isOn={isOn} chosen={chosen} reset={() => ask('reset')} />
+          <Tool icon="close" onClick={askToClose}>
+            {chosen.back ?? 'Close'}
+          </Tool>
         </div>
       </header>
       <main>
@@ -166,7 +186,9 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
             {machine !== null && (
               <Tabs
                 tabs={tabs}
-                first={first}
+                open={tab}
+                select={select}
+                waits={tools.Instrument === undefined}
                 context={{ machine, chosen, isOn, impairments, plugged, attempt, settle: life.settle }}
               />
             )}
@@ -246,26 +268,22 @@ function removableOf({ options: { drives = [] } }: Chosen): Removable[] {
 const named = (drives: readonly DriveOptions[], short: string, name: string): Removable[] =>
   drives.map(({ id }, i) => ({ id: id ?? `${short}${i}`, name: drives.length === 1 ? name : `${name} ${i + 1}` }))
 
-interface ButtonsProps {
+interface MoreProps {
   readonly life: MachineLife
   readonly isOn: boolean
   readonly chosen: Chosen
-  readonly ask: (what: 'reset') => void
-  readonly askToClose: () => void
+  readonly reset: () => void
 }
 
-function Buttons({ life, isOn, chosen, ask, askToClose }: ButtonsProps) {
-  const { machine, state, attempt, say } = life
+/** A menu of the machine's own buttons and drives. */
+function More({ life, isOn, chosen, reset }: MoreProps) {
+  const { machine, attempt, say } = life
   const drives = removableOf(chosen)
   const sound = useSound(machine)
   const turnSound = async (): Promise<void> => {
     await sound.turn(!sound.isOn)
     const heard = chosen.options.sound === true ? 'sound card and PC speaker' : 'the PC speaker. There is no sound card'
     say(sound.isOn ? 'Sound is off.' : `Sound is on: ${heard}.`)
-  }
-  const step = async (one: Machine): Promise<void> => {
-    const done = await one.step()
-    say(done ? '' : 'vCPU 0 waits for an interrupt or for a device: it has not executed an instruction.')
   }
   const pressPower = async (one: Machine): Promise<void> => {
     if (!(await one.powerButton())) say('The guest does not listen to its power button.')
@@ -275,46 +293,42 @@ function Buttons({ life, isOn, chosen, ask, askToClose }: ButtonsProps) {
     say(file === null ? `The ${name} is out.` : `In the ${name} drive: ${file.name}.`)
   }
   return (
-    <div class="tools" role="group" aria-label="The machine's buttons">
-      {state === 'running' ? (
-        <Tool icon="pause" onClick={() => attempt(() => machine!.pause())}>
-          Pause
+    <>
+      <button class="tool more" popovertarget="more" aria-label="More" title="More">
+        <Icon name="more" />
+      </button>
+      <div
+        id="more"
+        class="menu"
+        popover="auto"
+        role="group"
+        aria-label="More"
+        onClick={({ currentTarget, target }) => target !== currentTarget && currentTarget.hidePopover()}
+      >
+        <Tool icon="power" disabled={!isOn} onClick={() => attempt(() => pressPower(machine!))}>
+          Power button
         </Tool>
-      ) : (
-        <Tool icon="run" disabled={machine === null || state === 'asleep'} onClick={life.run}>
-          {state === 'paused' ? 'Continue' : 'Switch on'}
+        {chosen.options.board !== 'virt' || chosen.options.sound === true ? (
+          <Tool icon="sound" disabled={machine === null} pressed={sound.isOn} onClick={() => attempt(turnSound)}>
+            Sound
+          </Tool>
+        ) : null}
+        {machine !== null &&
+          drives.map((drive) => (
+            <Fragment key={drive.id}>
+              <FileButton isTool take={(file) => attempt(() => insert(machine, drive, file))}>
+                <Icon name="disc" />
+                Change {drive.name}
+              </FileButton>
+              <Tool icon="eject" onClick={() => attempt(() => insert(machine, drive, null))}>
+                Eject {drive.name}
+              </Tool>
+            </Fragment>
+          ))}
+        <Tool icon="reset" disabled={machine === null} onClick={reset}>
+          Reset
         </Tool>
-      )}
-      <Tool icon="step" disabled={!isOn} onClick={() => attempt(() => step(machine!))}>
-        Single step
-      </Tool>
-      <Tool icon="power" disabled={!isOn} onClick={() => attempt(() => pressPower(machine!))}>
-        Power button
-      </Tool>
-      {chosen.options.board !== 'virt' || chosen.options.sound === true ? (
-        <Tool icon="sound" disabled={machine === null} pressed={sound.isOn} onClick={() => attempt(turnSound)}>
-          Sound
-        </Tool>
-      ) : null}
-      {machine !== null &&
-        drives.map((drive) => (
-          <Fragment key={drive.id}>
-            <FileButton isTool take={(file) => attempt(() => insert(machine, drive, file))}>
-              <Icon name="disc" />
-              Change {drive.name}
-            </FileButton>
-            <Tool icon="eject" onClick={() => attempt(() => insert(machine, drive, null))}>
-              Eject {drive.name}
-            </Tool>
-          </Fragment>
-        ))}
-      <span class="apart" />
-      <Tool icon="reset" disabled={machine === null} onClick={() => ask('reset')}>
-        Reset
-      </Tool>
-      <Tool icon="close" onClick={askToClose}>
-        {chosen.back ?? 'Close'}
-      </Tool>
-    </div>
+      </div>
+    </>
   )
 }

@@ -28,14 +28,14 @@ function isAtPrompt({ buffer: { active } }: Terminal): boolean {
 interface SerialPanelProps {
   readonly machine: Machine | null
   readonly prompted: () => void
-  /** Shown over the terminal. */
+  /** Shown in the line below the terminal, in place of its buttons: no line of the terminal is covered. */
   readonly over: (terminal: Terminal | null) => ComponentChildren
 }
 
 /** The machine's serial port, in a terminal, which exists before the machine. */
 export function SerialPanel({ machine, prompted, over }: SerialPanelProps) {
   const place = useRef<HTMLDivElement>(null)
-  const enter = useRef<HTMLButtonElement>(null)
+  const way = useRef<HTMLDivElement>(null)
   const shown = useRef<Terminal | null>(null)
   const [made, setMade] = useState<Terminal | null>(null)
   const [{ rows, cols }, setSize] = useState({ rows: 24, cols: 80 })
@@ -56,7 +56,7 @@ export function SerialPanel({ machine, prompted, over }: SerialPanelProps) {
     terminal.attachCustomKeyEventHandler((event) => {
       if (event.code !== 'KeyG' || !event.ctrlKey || !event.altKey) return true
       event.preventDefault()
-      if (event.type === 'keydown') enter.current!.focus()
+      if (event.type === 'keydown') way.current!.querySelector<HTMLElement>('.past button, :scope > button')!.focus()
       return false
     })
     const element = place.current!
@@ -97,10 +97,10 @@ export function SerialPanel({ machine, prompted, over }: SerialPanelProps) {
     <section class="port" aria-label="Serial port of the machine">
       <div class="serial">
         <div ref={place} />
-        {over(made)}
       </div>
-      <p class="way soft">
-        <button ref={enter} class="plain" onClick={() => shown.current?.focus()}>
+      <div class="way soft" ref={way}>
+        {over(made)}
+        <button class="plain" onClick={() => shown.current?.focus()}>
           Type in the terminal
         </button>
         <span>
@@ -117,7 +117,7 @@ export function SerialPanel({ machine, prompted, over }: SerialPanelProps) {
         >
           Tell the guest its size: {cols}×{rows}
         </button>
-      </p>
+      </div>
     </section>
   )
 }

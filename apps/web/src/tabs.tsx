@@ -30,8 +30,11 @@ export interface Tab {
 
 interface TabsProps {
   readonly tabs: readonly Tab[]
-  /** The tab that is selected at first; null: none, and the sheet of a phone is folded. */
-  readonly first: string | null
+  /** The selected tab; null: none, and the sheet of a small screen is closed. */
+  readonly open: string | null
+  readonly select: (id: string | null) => void
+  /** Whether the machine comes first: the tab that is selected from the beginning is loaded later. */
+  readonly waits: boolean
   readonly context: Omit<PanelProps, 'isShown'>
 }
 
@@ -42,26 +45,43 @@ export function stepped(key: string, at: number, count: number, [on, back]: read
   return place === undefined ? undefined : (place + count) % count
 }
 
-/** Tabs beside the machine, below it, or in a sheet at the bottom of a phone. Source: WAI-ARIA Authoring Practices, "Tabs". */
-export function Tabs({ tabs, first, context }: TabsProps) {
-  const [open, setOpen] = useState(first)
+/** Tabs beside the machine, or in a sheet below or beside it. Source: WAI-ARIA Authoring Practices, "Tabs". */
+export function Tabs({ tabs, open, select, waits, context }: TabsProps) {
   const [panels, setPanels] = useState<Readonly<Record<string, ComponentType<PanelProps>>>>({})
   const list = useRef<HTMLDivElement>(null)
+  const first = useRef(open)
+  const last = useRef(open)
   useEffect(() => {
     const tab = tabs.find(({ id }) => id === open)
-    if (tab === undefined || panels[tab.id] !== undefined) return
+    if (tab === undefined || panels[tab.id] !== undefined || (waits && open === first.current)) return
     void tab.load().then((Panel) => setPanels((before) => ({ ...before, [tab.id]: Panel })))
+  }, [open, waits])
+  useEffect(() => {
+    // A sheet that opens takes the focus, and gives it back to its button.
+    if (open !== null && last.current === null)
+      list.current!.querySelector<HTMLElement>('[aria-selected=true]')!.focus()
+    if (open === null && last.current !== null) document.querySelector<HTMLElement>('.opener')!.focus()
+    last.current = open
   }, [open])
+  const fold = useRef<HTMLButtonElement>(null)
   const onKeyDown = (event: KeyboardEvent): void => {
     const now = tabs.findIndex(({ id }) => id === open)
     const at = stepped(event.key, now, tabs.length, ['ArrowRight', 'ArrowLeft'])
     if (at === undefined) return
     event.preventDefault()
-    setOpen(tabs[at]!.id)
+    select(tabs[at]!.id)
     list.current!.querySelectorAll('button')[at]!.focus()
   }
   return (
-    <section class={open === null ? 'side folded' : 'side'} aria-label="Instruments">
+    <section
+      class={open === null ? 'side folded' : 'side'}
+      aria-label="Instruments"
+      onKeyDown={(event) => {
+        const isSheet = fold.current?.offsetParent
+        // Escape closes a menu before the sheet that the menu is of.
+        if (event.key === 'Escape' && isSheet && document.querySelector(':popover-open') === null) select(null)
+      }}
+    >
       <div class="tabs">
         <div role="tablist" aria-label="Instruments" ref={list} onKeyDown={onKeyDown}>
           {tabs.map(({ id, name }, i) => (
@@ -72,14 +92,14 @@ export function Tabs({ tabs, first, context }: TabsProps) {
               aria-controls={`panel-${id}`}
               aria-selected={id === open}
               tabIndex={id === open || (open === null && i === 0) ? 0 : -1}
-              onClick={() => setOpen(id)}
+              onClick={() => select(id)}
             >
               {name}
             </button>
           ))}
         </div>
         {open !== null && (
-          <button class="fold" aria-label="Hide the panel" onClick={() => setOpen(null)}>
+          <button class="fold" ref={fold} aria-label="Close the sheet" onClick={() => select(null)}>
             ✕
           </button>
         )}

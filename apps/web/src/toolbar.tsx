@@ -3,9 +3,9 @@ import { useEffect, useRef } from 'preact/hooks'
 
 /** Drawings of 16×16, as paths. */
 const ICONS = {
-  pause: 'M5 3v10M11 3v10',
-  run: 'M4.5 2.5v11l9-5.5z',
-  step: 'M3 3v10l6-5zM12.5 3v10',
+  snapshots: 'M2 5h3l1-2h4l1 2h3v8H2zM8 6.8a2.2 2.2 0 1 0 .01 0',
+  instruments: 'M2 5h7M13 5h1M2 11h1M7 11h7M11 3a2 2 0 1 0 .01 0M5 9a2 2 0 1 0 .01 0',
+  more: 'M3.2 7.6a.4.4 0 1 0 .01 0M8 7.6a.4.4 0 1 0 .01 0M12.8 7.6a.4.4 0 1 0 .01 0',
   power: 'M8 2v6M4.5 4.2a5.5 5.5 0 1 0 7 0',
   reset: 'M13 8a5 5 0 1 1-1.6-3.7M13 2v3h-3',
   close: 'M3.5 3.5l9 9M12.5 3.5l-9 9',
@@ -29,14 +29,23 @@ interface ToolProps {
   readonly disabled?: boolean
   /** State of a button that stays pressed. */
   readonly pressed?: boolean
+  /** State of a button that shows and hides something. */
+  readonly expanded?: boolean
+  readonly look?: string
   readonly onClick: () => void
   readonly children: ComponentChildren
 }
 
 /** A button with a drawing and a word. */
-export function Tool({ icon, disabled = false, pressed, onClick, children }: ToolProps) {
+export function Tool({ icon, disabled = false, pressed, expanded, look = '', onClick, children }: ToolProps) {
   return (
-    <button class="tool" disabled={disabled} aria-pressed={pressed} onClick={onClick}>
+    <button
+      class={`tool ${look}`}
+      disabled={disabled}
+      aria-pressed={pressed}
+      aria-expanded={expanded}
+      onClick={onClick}
+    >
       <Icon name={icon} />
       {children}
     </button>

@@ -74,13 +74,12 @@ export function ClusterPage({ chosen, close, show }: ClusterPageProps) {
             {chosen.title}
           </h2>
           <div class="tools">
-            <span class="apart" />
             <Tool icon="close" onClick={close}>
               Close
             </Tool>
           </div>
           {run !== undefined && (
-            <p class="news outcome" role="status">
+            <p class="outcome" role="status">
               <strong class={run.failure === undefined ? 'pill running' : 'pill failed'}>
                 {run.failure === undefined ? 'Held' : 'Failed'}
               </strong>

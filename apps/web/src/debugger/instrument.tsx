@@ -29,6 +29,7 @@ export function Instrument({ machine, chosen, state, run, attempt }: InstrumentP
     if (chosen.guestMs !== undefined) attempt(() => view.goToTime(chosen.guestMs!))
   }, [machine])
   const isOn = state === 'running' || state === 'paused'
+  const mark = () => attempt(() => debug.mark(`Mark ${(history?.marks.length ?? 0) + 1}`).then(view.look))
   const { debugger: debug } = machine
   const travel = (way: () => Promise<TravelStop>): void => attempt(() => go(way))
   const writer = answer?.writer
@@ -36,6 +37,7 @@ export function Instrument({ machine, chosen, state, run, attempt }: InstrumentP
   const goThere =
     writer && 'instruction' in writer ? () => goTo(writer.instruction).then(() => change({ answer })) : null
   const tour = <Tour machine={machine} chosen={chosen} view={view} record={() => attempt(begin)} attempt={attempt} />
+  const own = { machine, state, isBusy, isPlaying, play, say, travel, attempt, run, mark }
   const sizer = (
     <Sizer
       name="Width of the instruments"
@@ -53,6 +55,7 @@ export function Instrument({ machine, chosen, state, run, attempt }: InstrumentP
         <section class="instrument" aria-label="Run">
           {tour}
           <div class="transport">
+            <Transport {...own} position={null} />
             <Sign
               name="Record this machine"
               icon="record"
@@ -63,7 +66,7 @@ export function Instrument({ machine, chosen, state, run, attempt }: InstrumentP
               {isBeginning
                 ? 'It begins to be recorded …'
                 : isOn
-                  ? 'Record it, and you can go back to any instant.'
+                  ? note || 'Record it, and you can go back to any instant.'
                   : 'The machine is off: there is nothing to record.'}
             </p>
           </div>
@@ -77,13 +80,7 @@ export function Instrument({ machine, chosen, state, run, attempt }: InstrumentP
       <section class="instrument" aria-label="Run">
         {tour}
         <div class="transport">
-          <Transport
-            {...{ debug, isBusy, isPlaying, play, travel, attempt }}
-            isLive={position.isLive}
-            isRunning={state === 'running'}
-            turn={(runs) => (runs ? run() : attempt(() => machine.pause()))}
-            mark={() => attempt(() => debug.mark(`Mark ${(history?.marks.length ?? 0) + 1}`).then(view.look))}
-          />
+          <Transport {...own} position={position} />
           <output class="figure">{timeText(position.guestMs)}</output>
           <p role="status" class="note">
             <strong>{isPlaying ? 'Playing' : isBusy ? 'On its way …' : position.isLive ? 'Now' : 'In the past'}</strong>{' '}
@@ -155,7 +152,7 @@ interface PastProps extends Pick<InstrumentProps, 'machine' | 'attempt'> {
   readonly terminal: Terminal | null
 }
 
-/** An overlay on the terminal: the instant that it shows, if past, and a menu for its words. */
+/** Below the terminal: the instant that it shows, if past; and a menu for its words. */
 export function Past({ machine, terminal, attempt }: PastProps) {
   const view = useDebugger(machine, false)
   const { position, isBusy, go, change, ask } = view

@@ -1,5 +1,6 @@
-import type { PageDebugger, TravelStop } from '@retrap/web'
+import type { Machine, PageDebugger, RunPosition, TravelStop } from '@retrap/web'
 import { useEffect } from 'preact/hooks'
+import type { PageState } from '../machine-life.ts'
 import type { DebuggerView } from './use-debugger.ts'
 
 /** Drawings of 16×16, as paths, of ways on; a way back has the same in a mirror. */
@@ -66,37 +67,47 @@ export function Sign({ name, icon, shortcut, isBack = false, isOff = false, onCl
   )
 }
 
-interface TransportProps extends Pick<DebuggerView, 'isBusy' | 'isPlaying' | 'play'> {
-  readonly debug: PageDebugger
-  readonly isLive: boolean
-  /** Whether the machine itself runs. */
-  readonly isRunning: boolean
+interface TransportProps extends Pick<DebuggerView, 'isBusy' | 'isPlaying' | 'play' | 'say'> {
+  readonly machine: Machine
+  /** Null: the machine is not recorded, and goes on alone. */
+  readonly position: RunPosition | null
+  readonly state: PageState
   readonly travel: (way: () => Promise<TravelStop>) => void
   readonly attempt: (action: () => Promise<unknown>) => void
-  /** Lets the machine itself run, or stand still. */
-  readonly turn: (runs: boolean) => void
+  /** Switches the machine on, or resumes it. */
+  readonly run: () => void
   readonly mark: () => void
 }
 
-/** Buttons and keys for moving through the run, for continuing from here, and for returning to the present. */
+/** Buttons and keys for running the machine and letting it stand still, for moving through the run, for continuing from here, and for returning to the present. */
 export function Transport(props: TransportProps) {
-  const { debug, isBusy, isLive, isRunning, isPlaying, play, travel, attempt, turn, mark } = props
-  const goes = isBusy || isPlaying || (isLive && isRunning)
+  const { machine, position, state, isBusy, isPlaying, play, say, travel, attempt, run, mark } = props
+  const { debugger: debug } = machine
+  const isLive = position?.isLive !== false
+  const goes = isBusy || isPlaying || (isLive && state === 'running')
+  const name = goes ? 'Pause' : !isLive ? 'Play from here' : state === 'paused' ? 'Continue' : 'Switch on'
   const toggle = (): void => {
     if (isPlaying) attempt(play)
     else if (isBusy) attempt(debug.interrupt)
-    else if (isLive) turn(!isRunning)
+    else if (isLive && goes) attempt(() => machine.pause())
+    else if (isLive) run()
     else attempt(play)
   }
+  const step = async (): Promise<void> =>
+    say(
+      (await machine.step())
+        ? ''
+        : 'vCPU 0 waits for an interrupt or for a device: it has not executed an instruction.',
+    )
   useEffect(() => {
     const pressed = (event: KeyboardEvent): void => {
       const { key, shiftKey, ctrlKey, altKey, metaKey, target } = event
       // In the terminal and on the screen keys are the guest's.
       if (ctrlKey || altKey || metaKey || (target as Element).closest('.xterm, canvas') !== null) return
-      const way = WAYS.find((one) => one.key === (shiftKey ? `Shift+${key}` : key))
-      if (way === undefined && (key !== 'F8' || shiftKey)) return
+      const way = position && WAYS.find((one) => one.key === (shiftKey ? `Shift+${key}` : key))
+      if (!way && (key !== 'F8' || shiftKey)) return
       event.preventDefault()
-      if (way === undefined) toggle()
+      if (!way) toggle()
       else if (!isBusy) travel(() => way.go(debug))
     }
     document.addEventListener('keydown', pressed)
@@ -112,11 +123,20 @@ export function Transport(props: TransportProps) {
     ))
   return (
     <div class="signs" role="group" aria-label="Ways through the run">
-      {signs(BACK)}
-      <Sign name={goes ? 'Pause' : 'Play from here'} icon={goes ? 'pause' : 'play'} shortcut="F8" onClick={toggle} />
-      {signs(ON)}
-      <Sign name="Now" icon="now" isOff={isBusy || isLive} onClick={() => travel(debug.now)} />
-      <Sign name="Mark this instant" icon="mark" isOff={isBusy} onClick={mark} />
+      {position && signs(BACK)}
+      <Sign
+        {...{ name, icon: goes ? 'pause' : 'play', shortcut: 'F8', isOff: isLive && state === 'asleep' }}
+        onClick={toggle}
+      />
+      {position ? (
+        <>
+          {signs(ON)}
+          <Sign name="Now" icon="now" isOff={isBusy || isLive} onClick={() => travel(debug.now)} />
+          <Sign name="Mark this instant" icon="mark" isOff={isBusy} onClick={mark} />
+        </>
+      ) : (
+        <Sign name="Single step" icon="step" isOff={state === 'off'} onClick={() => attempt(step)} />
+      )}
     </div>
   )
 }

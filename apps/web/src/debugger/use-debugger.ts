@@ -104,9 +104,8 @@ class DebuggerStore {
     // While the debugger moves, its arrival causes the next look.
     if (!this.known.isBusy) await this.look().catch(() => undefined)
     clearTimeout(this.#timer)
-    // An unrecorded machine is only inspected while a view of the panel is open.
-    if (this.#listeners.size > 0 && (this.#deep > 0 || this.known.position))
-      this.#timer = setTimeout(() => void this.#again(), LOOK_MS)
+    // An unrecorded machine has nothing to show until its recording begins, which causes a look.
+    if (this.#listeners.size > 0 && this.known.position) this.#timer = setTimeout(() => void this.#again(), LOOK_MS)
   }
 
   readonly look = async (): Promise<void> => {

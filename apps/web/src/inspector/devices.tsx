@@ -1,4 +1,5 @@
 import './inspector.css'
+import type { MachineView } from '@retrap/web'
 import { DISKS, type Impairments } from '../impairments.ts'
 import type { PanelProps } from '../tabs.tsx'
 import type { Vcpu } from './disassembly.ts'
@@ -7,9 +8,16 @@ import { LOOKING, useView } from './view.ts'
 /** Milliseconds that each access takes longer. */
 const PRESETS = [0, 50, 300, 3000] as const
 
+/** The part of the machine's state that the panel shows. */
+const partOf = ({ vcpus, requests, devices }: MachineView): unknown => [
+  vcpus.map(({ activity, waitsFor }) => [activity, waitsFor]),
+  requests,
+  devices,
+]
+
 /** Device models, each with controls to slow it down or make it fail, and with its pending requests. */
 export function DevicesPanel({ machine, chosen, isShown, impairments }: PanelProps) {
-  const view = useView(machine, isShown)
+  const view = useView(machine, isShown, partOf, impairments.names.join())
   if (view === undefined) return <p class="soft">{LOOKING}</p>
   if (view === null) return <p class="soft">The machine is off.</p>
   return (
