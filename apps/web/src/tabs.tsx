@@ -57,9 +57,10 @@ export function Tabs({ tabs, open, select, waits, context }: TabsProps) {
     void tab.load().then((Panel) => setPanels((before) => ({ ...before, [tab.id]: Panel })))
   }, [open, waits])
   useEffect(() => {
+    const tab = list.current!.querySelector<HTMLElement>('[aria-selected=true]')
+    tab?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
     // A sheet that opens takes the focus, and gives it back to its button.
-    if (open !== null && last.current === null)
-      list.current!.querySelector<HTMLElement>('[aria-selected=true]')!.focus()
+    if (last.current === null) tab?.focus()
     if (open === null && last.current !== null) document.querySelector<HTMLElement>('.opener')!.focus()
     last.current = open
   }, [open])

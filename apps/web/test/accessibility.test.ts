@@ -41,6 +41,7 @@ describeSite('axe', (site) => {
     // The terminal is there before the machine is.
     await page.waitForSelector('[role=tab]')
     await page.setViewport({ width: 1400, height: 900 })
+    await page.click('#tab-devices')
     await page.waitForSelector('.strips')
     await page.click('[aria-label="Delay of hpet"] input[value="300"]')
     await page.waitForSelector('.impaired')

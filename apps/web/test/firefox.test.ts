@@ -104,6 +104,7 @@ describe.skipIf(noFirefox !== undefined)('the site in Firefox', () => {
     await hasPrompt()
     await page.setViewport({ width: 1400, height: 900 })
     const panels = (): Promise<string> => page.$eval('.side', (one) => (one as HTMLElement).innerText)
+    await click('Devices')
     await expect.poll(panels).toMatch(/vCPU 0 is halted/)
     await page.locator('[aria-label="Delay of serial-3f8"] input[value="3000"]').click()
     await page.evaluate(() => document.querySelector<HTMLElement>('.xterm-helper-textarea')!.focus())

@@ -165,6 +165,7 @@ describeSite('a machine that prints what it is sent, on a phone', (site) => {
       const now = await kept()
       return now.length === 1 && !before.includes(now[0]!)
     }
+    await page.click('#tab-debugger')
     await click('Pause')
     await expect.poll(() => page.$eval('.status', (one) => one.textContent)).toContain('Paused')
     const before = await kept()

@@ -67,6 +67,7 @@ describeSite('the site', (site) => {
   const terminal = (): Promise<string> => terminalText(page)
   const status = (): Promise<string> =>
     page.evaluate(() => document.querySelector('.status')?.textContent?.trim() ?? '')
+  const fromMore = (name: string): Promise<void> => click('More[role="button"]').then(() => click(name))
   const openTab = (name: string): Promise<void> => click(`${name}[role="tab"]`)
   const saved = (): Promise<number> => page.$$eval('.time li:not(.now)', (rows) => rows.length)
   const choose = async (...files: readonly string[]): Promise<void> => {
@@ -115,11 +116,13 @@ describeSite('the site', (site) => {
     // A CD is changed, and that is confirmed.
     const disc = join(folder, 'disc.iso')
     writeFileSync(disc, new Uint8Array(2048))
-    await ((await page.$('.tools input[type=file]')) as ElementHandle<HTMLInputElement>).uploadFile(disc)
+    await ((await page.$('#more input[type=file]')) as ElementHandle<HTMLInputElement>).uploadFile(disc)
     await expect.poll(status).toBe('Running In the CD drive: disc.iso.')
-    await click('Eject CD')
+    await fromMore('Eject CD')
     await expect.poll(status).toBe('Running The CD is out.')
     // The disk's strip is there, as there is one.
+    await openTab('Devices')
+    await page.waitForSelector('.strips')
     await page.click('[aria-label="Delay of contents of disks"] input[value="300"]')
     await page.waitForSelector('.impaired')
     await openTab('Snapshots')
@@ -294,9 +297,9 @@ describeSite('the site', (site) => {
     await expect.poll(status).toBe('Paused')
     await click('Continue')
     await expect.poll(status).toBe('Running')
-    await click('Power button')
+    await fromMore('Power button')
     await expect.poll(status).toContain('does not listen')
-    await click('Reset')
+    await fromMore('Reset')
     await click('Reset it')
     await page.click('.xterm')
     await page.keyboard.type('off\n')
@@ -324,6 +327,7 @@ describeSite('the site', (site) => {
           ),
         ),
       )
+    await openTab('Devices')
     await page.waitForSelector('.strips')
     await expect.poll(() => page.$eval('.wait', (one) => one.textContent)).toBe('vCPU 0 is halted')
     const before = await places()
@@ -372,7 +376,9 @@ describeSite('the site', (site) => {
     await click('Reset all')
     await expect.poll(terminal).toContain('\nback')
     await click('Single step')
-    await expect.poll(status).toMatch(/^Paused vCPU 0 waits .*it has not executed an instruction/)
+    await expect.poll(status).toBe('Paused')
+    const note = (): Promise<string> => page.$eval('.instrument .note', (one) => one.textContent ?? '')
+    await expect.poll(note).toContain('it has not executed an instruction')
     expect(said).toEqual([])
   })
 
@@ -412,7 +418,7 @@ describeSite('the site', (site) => {
     await expect.poll(panel).toMatch(/PC\s+[\da-f]{16}[^]*X30[^]*VBAR_EL1/)
     await expect.poll(bar).toMatch(/Now/)
     // Its loop loads X3 in these steps.
-    for (let i = 0; i < 12; i++) await click(i < 8 ? 'Single step' : 'Step back')
+    for (let i = 0; i < 12; i++) await click(i < 8 ? 'Step on' : 'Step back')
     await expect.poll(bar).toMatch(/In the past/)
     await expect.poll(panel).toMatch(/[\da-f]{16}\s+(b|ldr) /)
     await page.focus('#panel-debugger .registers')
@@ -457,7 +463,7 @@ describeSite('the site', (site) => {
     await page.keyboard.press('g')
     await page.keyboard.up('Alt')
     await page.keyboard.up('Control')
-    await reach(/^Devices$/)
+    await reach(/^Debugger$/)
     await reach(/^Inspector$/, 'ArrowRight')
     await page.waitForSelector('section[aria-label="vCPU 0"]')
     await reach(/^Pause$/)
@@ -495,7 +501,7 @@ describeSite('the site', (site) => {
     await page.locator('::-p-text(Tell the guest its size)').click()
     await expect.poll(terminal).toMatch(/retrap> stty rows [3-5]\d cols (?:8|9|10)\d/)
     await click('Pause')
-    await page.evaluate(() => document.querySelector<HTMLElement>('.tools button')!.focus())
+    await page.evaluate(() => document.querySelector<HTMLElement>('.tool.more')!.focus())
     await reach(/^Close$/)
     await page.keyboard.press('Enter')
     // It asks; Escape is a no.
@@ -546,16 +552,16 @@ describeSite('the site', (site) => {
     })
     await page.reload()
     expect(asked).toEqual(['beforeunload'])
-    await page.waitForSelector('::-p-xpath(//h3[.="Small guest, where you left it"])')
+    await page.waitForSelector('::-p-xpath(//h2[.="Small guest, where you left it"])')
     await click('Go on')
     await expect.poll(terminal).toMatch(/\nleft\s*\n\s*retrap> \s*$/)
     // Another tab is not offered what goes on here.
     const before = page
     await open()
     await page.waitForSelector('::-p-aria(Start Small guest)')
-    expect(await page.$$eval('h3', (all) => all.filter((one) => one.textContent.includes('you left it')).length)).toBe(
-      0,
-    )
+    expect(
+      await page.$$eval('h2, h3', (all) => all.filter((one) => one.textContent.includes('you left it')).length),
+    ).toBe(0)
     await before.close()
     await page.reload()
     await click('Forget it')
@@ -640,9 +646,9 @@ describeSite('the site', (site) => {
       })
       await click('Save picture')
       await expect.poll(() => page.title()).toBe('image/png 720×400')
-      await ((await page.$('.tools input[type=file]')) as ElementHandle<HTMLInputElement>).uploadFile(floppy)
+      await ((await page.$('#more input[type=file]')) as ElementHandle<HTMLInputElement>).uploadFile(floppy)
       await expect.poll(status).toBe('Running In the floppy drive: floppy.img.')
-      await click('Eject floppy')
+      await fromMore('Eject floppy')
       await expect.poll(status).toBe('Running The floppy is out.')
     },
   )

@@ -51,6 +51,8 @@ describeSite('sound', (site) => {
     })
 
   test('is off until its button is pressed, is heard then, and is off again', async () => {
+    const more = (): Promise<void> => page.locator('::-p-aria(More[role="button"])').click()
+    await more()
     const button = (await page.waitForSelector('::-p-aria(Sound[role="button"])'))!
     const pressed = (): Promise<string | null> => button.evaluate((one) => one.getAttribute('aria-pressed'))
     await expect.poll(() => button.evaluate((one) => (one as HTMLButtonElement).disabled)).toBe(false)
@@ -61,6 +63,8 @@ describeSite('sound', (site) => {
     await expect.poll(async () => (await heard())?.db ?? -1000).toBeGreaterThan(-30)
     expect(Math.abs((await heard())!.hz - TONE_HZ)).toBeLessThan(12)
     await page.waitForSelector('::-p-text(Sound is on)')
+    await more()
+    await button.focus()
     await page.keyboard.press('Space')
     await expect.poll(pressed).toBe('false')
     const { state } = await page.evaluate(() => {

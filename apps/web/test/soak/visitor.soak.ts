@@ -88,6 +88,7 @@ async function visit(visitor: Visitor, origin: string, isPrivate: boolean): Prom
   await click('Pause')
   await seen(text('.status'), /^Paused/)
   await click('Continue')
+  await click('More')
   await click('Reset')
   await click('Reset it')
   await seen(text('.status'), /^Running/)
