@@ -101,6 +101,23 @@ test('files beside the folder are served, and parts of files are, as a snapshot 
   site.close()
 })
 
+test('programs and lists are compressed as the browser asks; snapshots, and parts of files, are as they are', async () => {
+  const list = new TextEncoder().encode(JSON.stringify(Array(999).fill('Debian')))
+  writeFileSync(join(folder, 'assets/large.js'), list)
+  const files = ['systems/systems.json', 'systems/machine.snapshot'].map((name) => [name, list] as const)
+  const site = await serveSite(folder, 0, new Map(files))
+  const ask = async (path: string, headers: Record<string, string>): Promise<unknown> => {
+    const response = await fetch(site.url + path, { headers })
+    return [response.headers.get('content-encoding'), (await response.arrayBuffer()).byteLength]
+  }
+  for (const path of ['assets/large.js', 'systems/systems.json'])
+    for (const encoding of ['br', 'gzip'])
+      expect(await ask(path, { 'accept-encoding': encoding })).toEqual([encoding, list.length])
+  expect(await ask('systems/machine.snapshot', { 'accept-encoding': 'br, gzip' })).toEqual([null, list.length])
+  expect(await ask('assets/large.js', { 'accept-encoding': 'br', range: 'bytes=0-1' })).toEqual([null, 2])
+  site.close()
+})
+
 test('a range is of GET, and of a file that is the same still; a type is that of the name, not of the query', async () => {
   const site = await serveSite(folder, 0, new Map([['systems/kernel', new Uint8Array(3)]]))
   const ask = async (path: string, init: RequestInit): Promise<unknown> => {

@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import compression from 'compression'
 import send from 'send'
 import { namesServer, plainLine } from '@retrap/basics'
 import { CliError } from '@retrap/linux-guest/errors'
@@ -23,6 +24,14 @@ const HEADERS: Readonly<Record<string, string>> = {
   'referrer-policy': 'no-referrer',
   'cache-control': 'no-cache',
 }
+
+/** Compresses texts and programs, by Brotli or gzip. Other files, which pages read by parts, stay as they are. */
+const compress = compression({
+  filter: (request, response) =>
+    request.headers.range === undefined &&
+    response.getHeader('content-type') !== 'application/octet-stream' &&
+    compression.filter(request, response),
+})
 
 /** The policy of the page's own `meta` element, which Workers do not see; and nobody frames the page. */
 async function policyOf(page: string): Promise<string> {
@@ -81,7 +90,10 @@ export async function serveSite(
       return
     }
     const { pathname } = URL.parse(request.url ?? '/', 'http://localhost') ?? { pathname: '' }
-    void answer(request, response, { folder, pathname, more: more.get(decoded(pathname.slice(1))) })
+    // It is made for Express, and uses what this request has as well.
+    compress(request as Parameters<typeof compress>[0], response as Parameters<typeof compress>[1], () => {
+      void answer(request, response, { folder, pathname, more: more.get(decoded(pathname.slice(1))) })
+    })
   })
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')
