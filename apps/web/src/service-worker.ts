@@ -1,8 +1,8 @@
 // The site's service worker: keeps the site's files, so that it works without a network, and gives them the headers that isolate
 // the page, where the server cannot. The build puts `SITE` before it, and strips the types: it imports nothing.
 
-/** All files of this build, and a name for the build. */
-declare const SITE: { readonly version: string; readonly files: readonly string[] }
+/** All files of this build, a name for the build, and the files that are there packed by gzip as well, with `.gz` at the end. */
+declare const SITE: { readonly version: string; readonly files: readonly string[]; readonly packed?: readonly string[] }
 
 /** The part of a service worker's world that is used; the DOM's types have only the page's. */
 interface ServiceWorkerWorld {
@@ -26,8 +26,19 @@ const FILES = new Set(SITE.files)
 
 // Pages need the files of their own build: a new worker takes over when no page of the old build is open.
 world.addEventListener('install', (event) => {
-  const requests = SITE.files.map((name) => new Request(new URL(name, world.registration.scope), { cache: 'no-cache' }))
-  event.waitUntil(caches.open(NAME).then((cache) => cache.addAll(requests)))
+  const keep = async (cache: Cache, name: string): Promise<void> => {
+    const url = new URL(name, world.registration.scope)
+    const isPacked = SITE.packed?.includes(name) === true
+    const response = await fetch(isPacked ? `${url}.gz` : url, { cache: 'no-cache' })
+    if (!response.ok) throw new Error(`${name}: status ${response.status}`)
+    if (!isPacked) return cache.put(url, response)
+    // Some servers have the browser unpack it.
+    const isUnpacked = response.headers.get('content-encoding') !== null
+    const body = isUnpacked ? response.body : response.body!.pipeThrough(new DecompressionStream('gzip'))
+    const type = name.endsWith('.css') ? 'text/css' : 'text/javascript'
+    return cache.put(url, new Response(body, { headers: { 'content-type': type } }))
+  }
+  event.waitUntil(caches.open(NAME).then((cache) => Promise.all(SITE.files.map((name) => keep(cache, name)))))
 })
 
 world.addEventListener('activate', (event) => {

@@ -39,7 +39,7 @@ test.skipIf(noBrowser !== undefined)(
       await page.locator('::-p-aria(Start the embedded guest)').click()
       await expect.poll(() => terminalText(page)).toContain('retrap> ')
       // The guest is the user's system, and no part of the program; the debugger's bar comes when the guest runs.
-      for (const name of loaded) if (/^guest.bin$|\/(instrument|use-debugger)-/.test(name)) loaded.delete(name)
+      for (const name of loaded) if (/^guest.bin$|\/(instrument|use-debugger|debugger)-/.test(name)) loaded.delete(name)
       const params = { [constants.BROTLI_PARAM_LGWIN]: 24 }
       const sizes = [...loaded].map((name) => brotliCompressSync(files.get(name) ?? '', { params }).length)
       expect(sizes.filter((bytes) => bytes > 50_000).length).toBe(2)

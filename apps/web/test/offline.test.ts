@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { gzipSync } from 'node:zlib'
 import { servePages } from '@retrap/tooling/page-server'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
@@ -11,8 +12,10 @@ import { newPage, terminalText } from './support/page.ts'
 
 const INSPECTOR = '#panel-inspector'
 let loads = 0
+let unpacked = 0
 const answer = ({ url }: { url?: string | undefined }): boolean => {
   if (url === '/') loads++
+  if (url?.endsWith('.gz') === true) unpacked++
   return false
 }
 
@@ -22,12 +25,19 @@ describeSite(
     test('is loaded again once, is isolated then, and starts its guest when the server is gone', async () => {
       const said: string[] = []
       const page = await newPage(site.browser, said)
+      // A static site has its programs packed as well.
+      const packed = [...site.files.keys()].filter((name) => /^assets\/.*\.(js|css)$/.test(name))
+      for (const name of packed) site.files.set(`${name}.gz`, gzipSync(site.files.get(name)!))
+      const worker = Buffer.from(site.files.get('service-worker.js')!).toString()
+      const knowing = worker.replace('const SITE = {', `$&"packed":${JSON.stringify(packed)},`)
+      site.files.set('service-worker.js', knowing)
       let navigations = 0
       page.on('framenavigated', () => navigations++)
       await page.goto(site.server.origin, { waitUntil: 'load' })
       const isIsolated = (): Promise<boolean> => page.evaluate(() => crossOriginIsolated).catch(() => false)
       await expect.poll(isIsolated).toBe(true)
       expect([navigations, loads]).toEqual([2, 1])
+      expect(unpacked).toBe(packed.length)
       // The list of systems is the server's as long as there is a server.
       const systems = (): Promise<string> => page.evaluate(async () => (await fetch('systems/systems.json')).text())
       site.files.set('systems/systems.json', '[ ]')

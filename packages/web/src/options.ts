@@ -1,6 +1,9 @@
 import type { KeyboardLayoutName } from '@retrap/display'
 
-/** An image: its address, a file that the user has chosen, or bytes. */
+/**
+ * An image: its address, a file that the user has chosen, or bytes. An address that ends in `#gzip` is of a file that gzip has
+ * packed, for servers that do not compress; it is not for disks, snapshots and recordings, which are read by parts.
+ */
 export type Source = string | URL | Blob | ArrayBuffer | Uint8Array
 
 /** A disk or a CD drive. */

@@ -1,4 +1,5 @@
 /** A machine in pages of Chromium: isolated and not, with its Worker, terminal, screen, images and end. */
+import { gzipSync } from 'node:zlib'
 import { sliceTests } from '@retrap/tooling/slice'
 import { noBrowser } from '@retrap/tooling/browser'
 import type { MachineExit } from '@retrap/machine'
@@ -19,7 +20,7 @@ describe.skipIf(noBrowser !== undefined)('a machine in a page', () => {
 
   beforeAll(async () => {
     pages = await Pages.start()
-    pages.files.set('pair.bin', pairGuest())
+    pages.files.set('pair.bin.gz', gzipSync(pairGuest()))
     isolated = await pages.serve({ headers: { 'content-security-policy': POLICY } })
     plain = await pages.serve({ isolated: false })
   })
@@ -53,7 +54,7 @@ describe.skipIf(noBrowser !== undefined)('a machine in a page', () => {
         const exit = await ended
         const exitAgain = await again
         machine.dispose()
-        const two = await createMachine({ firmware: '/pair.bin', memoryBytes: 16 << 20, cpus: 2 })
+        const two = await createMachine({ firmware: '/pair.bin.gz#gzip', memoryBytes: 16 << 20, cpus: 2 })
         const hear = listen(two)
         void two.run().catch(() => {})
         const first = await hear(crossOriginIsolated ? 't' : 'n')

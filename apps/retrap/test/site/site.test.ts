@@ -52,7 +52,7 @@ describe.skipIf(missing !== undefined)('a site', () => {
           /lists its recordings, and offers machine at its prompt\n[^]*opened by index\.html#open=recordings%2Ftests-json-echo-lies\n/,
         ),
       ])
-      expect(fs.readdirSync(join(out, 'machine')).toSorted()).toEqual(['disk0.img', 'firmware', 'machine.snapshot'])
+      expect(fs.readdirSync(join(out, 'machine')).toSorted()).toEqual(['disk0.img', 'firmware.gz', 'machine.snapshot'])
       expect(fs.readFileSync(join(out, 'README.txt'), 'utf8')).toContain('Cross-Origin-Embedder-Policy: require-corp')
       // Nothing of this host is in it but what the file names, and nothing else is left beside it.
       expect(fs.readdirSync(folder).filter((name) => name.startsWith('.'))).toEqual([])

@@ -1,6 +1,7 @@
 /** Files that a page shares with its guest: Debian's Linux has them by 9P, and the page has what it writes. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { type Browser, launchBrowser, noBrowser, type Page } from '@retrap/tooling/browser'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -31,14 +32,14 @@ describe.skipIf(missing !== undefined)('a page that shares files', () => {
   beforeAll(async () => {
     const options = {
       kernel: 'systems/vmlinuz',
-      initrd: 'systems/initrd',
+      initrd: 'systems/initrd.gz#gzip',
       commandLine: 'console=ttyS0 quiet cryptomgr.notests rdinit=/auto',
       memoryBytes: 256 << 20,
       files: true,
     }
     const files = new Map([
       ['systems/vmlinuz', readFileSync(linux!.kernelPath)],
-      ['systems/initrd', Buffer.from(linux!.initrd)],
+      ['systems/initrd.gz', gzipSync(linux!.initrd)],
       [SYSTEMS_LIST, Buffer.from(systemsList([{ title: 'Linux', description: 'With 9P.', options }]))],
     ])
     mkdirSync(join(folder, 'many', 'deep'), { recursive: true })

@@ -1,6 +1,7 @@
 /** The site as files for any web server, and what licences require of those who give it to others. */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { checkLicences, siteSizes, writeSite } from '../../src/commands/web/static-site.ts'
@@ -31,7 +32,15 @@ async function files(licence = 'LGPL-3'): Promise<Map<string, SiteFile>> {
 const read = (path: string): string => readFileSync(join(out, path), 'utf8')
 
 test('a site has its pages, and with a BIOS its copyright file, licences and sources', async () => {
+  const program = 'export {}\n'.repeat(1000)
+  writeFileSync(join(built, 'device-program.js'), program)
+  writeFileSync(join(built, 'service-worker.js'), 'const SITE = {"version":"1"}')
   await writeSite(built, await files(), out)
+  // Programs are there for servers that do not compress, too, and the service worker knows.
+  expect(gunzipSync(readFileSync(join(out, 'device-program.js.gz'))).toString()).toBe(program)
+  expect(read('service-worker.js')).toBe('const SITE = {"packed":["device-program.js"],"version":"1"}')
+  for (const name of ['device-program.js', 'device-program.js.gz']) rmSync(join(out, name))
+  rmSync(join(built, 'device-program.js'))
   // The user of a web server reads it.
   expect(statSync(out).mode & 0o777).toBe(0o755)
   expect(read('index.html')).toBe('index.html')

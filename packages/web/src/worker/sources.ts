@@ -27,7 +27,7 @@ const ATTEMPTS = 4
 /** Reads all of an image. @throws WebError `ERR_SOURCE` */
 export async function readWhole(image: string, source: SentSource, listener: SourceListener): Promise<Uint8Array> {
   if ('bytes' in source) return source.bytes
-  if ('url' in source) return download(image, source.url, listener)
+  if ('url' in source) return unpacked(source.url, await download(image, source.url, listener))
   try {
     const bytes = new Uint8Array(await source.blob.arrayBuffer())
     listener.progress({ image, loadedBytes: bytes.length, totalBytes: bytes.length })
@@ -35,6 +35,13 @@ export async function readWhole(image: string, source: SentSource, listener: Sou
   } catch (error) {
     throw new WebError('ERR_SOURCE', `${image}: the file cannot be read: ${reasonOf(error)}`, { cause: error })
   }
+}
+
+/** Unpacks a file whose address says that gzip has packed it, unless its server has had the browser unpack it. */
+async function unpacked(url: string, bytes: Uint8Array): Promise<Uint8Array> {
+  if (!url.endsWith('#gzip') || bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes
+  const packed = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream()
+  return new Response(packed.pipeThrough(new DecompressionStream('gzip'))).bytes()
 }
 
 /** Downloads a whole file. It resumes after an interruption, if the server still has the same file. */

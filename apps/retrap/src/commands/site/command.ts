@@ -2,6 +2,7 @@
 import { globSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { basename, dirname, join, resolve, sep } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import type { Command } from 'commander'
 import { CliError, troubled } from '@retrap/linux-guest/errors'
 import type { SessionHost } from '../../machine/session/session-host.ts'
@@ -173,8 +174,11 @@ async function addMachine(
   const { bytesSource, readSnapshot, writeSnapshot } = await import('@retrap/snapshot')
   const pathOf = ({ name, path, isDisk }: SiteImage): string => (isDisk ? join(scratch, name) : resolve(path))
   for (const image of machine.images) {
+    if (!image.isDisk) {
+      files.set(`${FOLDER}/${image.name}.gz`, async () => gzipSync(await readFile(pathOf(image))))
+      continue
+    }
     files.set(`${FOLDER}/${image.name}`, { path: pathOf(image) })
-    if (!image.isDisk) continue
     host.stderr.write(`retrap: copying ${image.path} …\n`)
     await cp(image.path, pathOf(image)).catch(troubled(image.path))
   }
@@ -211,7 +215,7 @@ function pageOptions(
     ...options,
     snapshot: `${FOLDER}/machine.snapshot`,
     ...(needsBios && { firmware, ...(options['vga'] === 'std' && { vgaBios }) }),
-    ...Object.fromEntries(single.map(({ name }) => [name, `${FOLDER}/${name}`])),
+    ...Object.fromEntries(single.map(({ name }) => [name, `${FOLDER}/${name}.gz#gzip`])),
     ...(drives.length > 0 && {
       drives: drives.map(({ image, ...drive }) => ({ ...drive, source: image && `${FOLDER}/${image.name}` })),
     }),

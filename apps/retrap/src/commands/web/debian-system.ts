@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib'
 import { MemoryStorage, RawImage } from '@retrap/block'
 import { touchedPages } from '@retrap/hvm'
 import { writeSnapshot } from '@retrap/snapshot'
@@ -154,8 +155,8 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
     options: {
       ...board.page,
       snapshot: `${folder}/machine.snapshot`,
-      kernel: `${folder}/vmlinuz`,
-      initrd: `${folder}/initrd`,
+      kernel: `${folder}/vmlinuz.gz#gzip`,
+      initrd: `${folder}/initrd.gz#gzip`,
       commandLine,
       drives: [{ source: `${folder}/disk.img`, interface: 'virtio' }],
       network: { kind: 'fetch' },
@@ -165,8 +166,8 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
     system,
     files: new Map([
       [`${folder}/machine.snapshot`, file],
-      [`${folder}/vmlinuz`, kernel],
-      [`${folder}/initrd`, initrd],
+      [`${folder}/vmlinuz.gz`, gzipSync(kernel)],
+      [`${folder}/initrd.gz`, gzipSync(initrd)],
       // The disk as of that instant: mounted by the guest.
       [`${folder}/disk.img`, disk],
     ]),
@@ -186,7 +187,7 @@ export async function listSystem({ files }: MadeSystem, linux: FetchedDebian): P
     }),
     listPackage(busybox, {
       purpose: "The guest's shell and commands: busybox, unmodified, in the initial RAM disk and in the snapshot.",
-      files: new Map([...files].filter(([path]) => !/\/(vmlinuz|disk\.img)$/.test(path))),
+      files: new Map([...files].filter(([path]) => !/\/(vmlinuz\.gz|disk\.img)$/.test(path))),
       licenceTexts,
     }),
   ])

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { CliError } from '@retrap/linux-guest/errors'
 import { type ListedFile, type ListedPackage, type ListedSource, PACKAGES_LIST } from './packages.ts'
 import type { MoreFiles } from './server.ts'
@@ -35,11 +36,31 @@ export async function writeSite(from: string, more: MoreFiles, to: string): Prom
       await ('path' in file ? cp(file.path, at) : writeFile(at, file instanceof Uint8Array ? file : await file()))
     }
     await checkLicences(made)
+    await packPrograms(made)
     await rm(folder, { recursive: true, force: true })
     await rename(made, folder)
   } finally {
     await rm(made, { recursive: true, force: true })
   }
+}
+
+/** Smaller files take as long to fetch, packed or not. */
+const LEAST_PACKED_BYTES = 8192
+
+/** Packs the programs of a site by gzip, beside themselves: its service worker fetches them so from servers that do not compress. */
+async function packPrograms(folder: string): Promise<void> {
+  const names = (await readdir(folder, { recursive: true })).map((name) => name.replaceAll('\\', '/'))
+  const packed: string[] = []
+  for (const name of names.filter((one) => /^(?:assets\/)?[^/]+\.(?:js|css)$/.test(one) && !MARKS.includes(one))) {
+    const bytes = await readFile(join(folder, name))
+    if (bytes.length < LEAST_PACKED_BYTES) continue
+    packed.push(name)
+    await writeFile(join(folder, `${name}.gz`), gzipSync(bytes, { level: 9 }))
+  }
+  const worker = join(folder, 'service-worker.js')
+  const program = await readFile(worker, 'utf8').catch(() => '')
+  if (packed.length > 0)
+    await writeFile(worker, program.replace('const SITE = {', `$&"packed":${JSON.stringify(packed)},`))
 }
 
 /** @throws CliError `ERR_INPUT` for a folder whose files would be lost */
