@@ -49,6 +49,7 @@ async function look(page: Page): Promise<Seen> {
   await untilPrompt(page, 1)
   await page.keyboard.type('uname -srm; uptime\n')
   await untilPrompt(page, 2)
+  await open('Devices')
   await page.waitForSelector('.strips')
   await page.click(`[aria-label="Delay of ${DEVICE}"] input[value="${DELAY_MS}"]`)
   await page.focus('.xterm-helper-textarea')
@@ -109,7 +110,7 @@ function draw({ rows, title, code, wait, registers, strips }: Seen): string {
   for (const [i, row] of shown.entries()) text(20, 80 + 24 * i, row)
   const x = 436
   parts.push(`<rect x="${x - 16}" y="16" width="480" height="${HEIGHT - 32}" rx="8" fill="${PANEL}" stroke="${LINE}"/>`)
-  for (const [i, name] of ['Devices', 'Inspector', 'Snapshots', 'Playground'].entries())
+  for (const [i, name] of ['Debugger', 'Inspector', 'Devices', 'Snapshots'].entries())
     text(x + 112 * i, 48, name, i === 1 ? ACCENT : SOFT, ' class="s"')
   text(x, 90, title, INK, ' class="s" font-weight="700"')
   for (const [i, row] of code.slice(0, 4).entries()) text(x, 120 + 23 * i, row, i === 0 ? INK : SOFT)

@@ -90,7 +90,7 @@ export async function serveSite(
       return
     }
     const { pathname } = URL.parse(request.url ?? '/', 'http://localhost') ?? { pathname: '' }
-    // It is made for Express, and uses what this request has as well.
+    // The types are Express's; the package works with node:http.
     compress(request as Parameters<typeof compress>[0], response as Parameters<typeof compress>[1], () => {
       void answer(request, response, { folder, pathname, more: more.get(decoded(pathname.slice(1))) })
     })
