@@ -36,15 +36,12 @@ const layout = (page: Page) =>
       ).length,
       covered: past === undefined ? 0 : seen.filter(({ bottom }) => bottom > past.top).length,
       unreached: controls.filter((one) => !isReached(one)).map(nameOf),
-      small: controls
-        .filter((one) => Math.min(one.offsetWidth, one.offsetHeight) < least)
-        .map((one) => `${nameOf(one)} ${one.offsetWidth}×${one.offsetHeight}`),
-      wide: document.documentElement.scrollWidth - innerWidth,
-      high: document.documentElement.scrollHeight - innerHeight,
+      small: controls.filter((one) => Math.min(one.offsetWidth, one.offsetHeight) < least).map(nameOf),
+      size: [document.documentElement.scrollWidth - innerWidth, document.documentElement.scrollHeight - innerHeight],
     }
   }, LEAST_TARGET)
 
-const GOOD = { bars: 1, covered: 0, unreached: [], small: [], wide: 0, high: 0 }
+const GOOD = { bars: 1, covered: 0, unreached: [], small: [], size: [0, 0] }
 
 describeSite('a phone', (site) => {
   test.each([
