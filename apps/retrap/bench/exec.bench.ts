@@ -1,6 +1,6 @@
 // `retrap exec` from the built bundle beside QEMU's TCG with the same kernel, initial RAM disk and job, each from a machine that was saved
 // while it waited: `true`, also by a process that stays, a line there and back, 300 forks, 200 MB of stdout, and `make` of C files in a folder of
-// the host's that both have by 9P. First the cache modes of such a folder, in one guest each, and small files there. Preparing is each one's boot until it is saved; retrap's
+// the host's that both have by 9P. First small files in such a folder. Preparing is each one's boot until it is saved; retrap's
 // has an empty cache of machines. More is better for retrap.
 // npm run -s bench -- exec
 //
@@ -14,8 +14,6 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { cacheDirectory } from '@retrap/debian'
 import { hasProgram } from '@retrap/tooling/skip'
-import { LocalShare } from '@retrap/linux-guest/machine/share/local-share'
-import { execOn } from '../test/support/exec-share.ts'
 import { QemuGuest } from './exec/qemu.ts'
 
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url))
@@ -102,32 +100,6 @@ async function compile(folder: string, exec: Exec): Promise<number> {
   return time
 }
 
-/** Prints what commands in a folder of the host take, in a guest that mounts it with a cache mode of Linux's 9P driver. */
-async function cacheModes(): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-bench-cache-'))
-  const share = new LocalShare(folder)
-  const [many, made] = ['many', 'make'].map((name) => join(folder, name))
-  const commands = [`make -s -C ${made}`, `cat ${many}/*`, `cat ${many}/*`, `ls -l ${many}`]
-  const timed = commands.map((one) => `a=$(date +%s%N); ${one} >/dev/null; echo $((($(date +%s%N) - a) / 1000000))`)
-  mkdirSync(many!)
-  for (let i = 0; i < 500; i++) writeFileSync(join(many!, `${i}`), 'x'.repeat(10 * i))
-  try {
-    for (const mode of ['none', 'mmap', 'loose']) {
-      let text = ''
-      const mount = `umount /rw && mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144,cache=${mode} rw /rw`
-      await compile(made!, async () => {
-        text = await execOn(share, folder, ['/bin/sh', '-c', timed.join('; ')], [mount])
-        return 0
-      })
-      const [make, first, second, list] = text.trim().split('\n')
-      console.log(`cache=${mode}: make ${make} ms, 500 files ${first} ms, again ${second} ms, list ${list} ms`)
-    }
-  } finally {
-    await share.close()
-    rmSync(folder, { recursive: true })
-  }
-}
-
 /** Prints what small files take that are written, packed, compared and removed, in a folder of the host and in the guest's memory. */
 async function smallFiles(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'retrap-bench-small-'))
@@ -159,7 +131,6 @@ const row = (name: string, unit: string, own: number, peer: number, ratio: numbe
 
 /** @param args - how many times `true` is run (7) */
 export async function run([rounds = '7']: readonly string[]): Promise<void> {
-  await cacheModes()
   await smallFiles()
   if (!hasProgram('qemu-system-x86_64')) return console.log('SKIPPED: there is no qemu-system-x86_64')
   const prepared = await preparation()
