@@ -10,11 +10,13 @@ import { Archive } from '../src/archive.ts'
 import { readControl } from '../src/distributed.ts'
 import type { ListedPackage } from '../src/lists.ts'
 import { KERNEL_PARTS, kernelPackages } from '../src/members.ts'
-import { type ReleaseName, RELEASES, USUAL_RELEASE } from '../src/releases.ts'
+import { type ReleaseName, RELEASES, SHELL_RELEASE, USUAL_RELEASE } from '../src/releases.ts'
 
 const KERNELS = ['amd64', 'cloud-amd64', 'arm64:arm64', 'cloud-arm64:arm64'].map((name) => `linux-image-${name}`)
+/** The guests' shell is Debian 13's: in Debian 12, busybox's wget ends in a segmentation fault where it is given a time limit (-T). */
+const SHELL = ['busybox-static', 'busybox-static:arm64', 'libc6', 'libc6:arm64']
 const PACKAGES = [
-  ...['busybox-static', 'busybox-static:arm64', 'libc6', 'libc6:arm64', 'base-files'],
+  ...[...SHELL, 'base-files'],
   ...['seabios', 'ipxe-qemu', 'qemu-system-data'],
   ...['amd64', 'arm64', 'i386'].map((name) => `debian-installer-12-netboot-${name}`),
 ]
@@ -54,7 +56,7 @@ async function packagesOf(release: ReleaseName): Promise<readonly ListedPackage[
     for (const part of parts) await add(archive, part, found)
     if (name.includes('cloud')) await add(archive, parts[0]!.replace(/(?=:|$)/, '-unsigned'), found)
   }
-  if (isUsual) for (const name of PACKAGES) await add(archive, name, found)
+  for (const name of isUsual ? PACKAGES : release === SHELL_RELEASE ? SHELL : []) await add(archive, name, found)
   return found
 }
 

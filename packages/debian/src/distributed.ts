@@ -12,6 +12,7 @@ import {
   type FetchMembersOptions,
   type PackageMembers,
   qualified,
+  releaseOf,
   resolveName,
 } from './members.ts'
 
@@ -68,30 +69,33 @@ export async function fetchDistributed(
   const { root = cacheDirectory(), withSources = false, onProgress } = options
   const found = await findDistributed(wanted, options)
   if (found !== undefined) return found
-  const architectures = architecturesOf(wanted)
-  return withScratchFolder(root, (scratch) =>
-    withPackages(
-      { directory: scratch, architectures, withoutSecurity: true, withSources },
-      onProgress,
-      async (source) => {
-        const fetchAll = async (refresh: boolean): Promise<DistributedPackage[]> => {
-          const packages: DistributedPackage[] = []
-          for (const entry of wanted) {
-            const make = (files: string): Promise<Recorded> => fetchPackage(source, entry, files, onProgress)
-            const kept = await keep({ root, name: nameOf(entry), refresh, make })
-            packages.push(describe(kept, withSources ? await fetchSources(source, kept.data, root, onProgress) : null))
+  const made = new Map<DistributedMembers, DistributedPackage>()
+  for (const [release, entries] of Map.groupBy(wanted, releaseOf)) {
+    const architectures = architecturesOf(entries)
+    await withScratchFolder(root, (scratch) =>
+      withPackages(
+        { directory: scratch, release, architectures, withoutSecurity: true, withSources },
+        onProgress,
+        async (source) => {
+          const fetchAll = async (refresh: boolean): Promise<void> => {
+            for (const entry of entries) {
+              const make = (files: string): Promise<Recorded> => fetchPackage(source, entry, files, onProgress)
+              const kept = await keep({ root, name: nameOf(entry), refresh, make })
+              const sources = withSources ? await fetchSources(source, kept.data, root, onProgress) : null
+              made.set(entry, describe(kept, sources))
+            }
           }
-          return packages
-        }
-        try {
-          return await fetchAll(false)
-        } catch (error) {
-          if (!withSources || !(error instanceof DebianError) || error.code !== 'ERR_FETCH') throw error
-          return fetchAll(true)
-        }
-      },
-    ),
-  )
+          try {
+            await fetchAll(false)
+          } catch (error) {
+            if (!withSources || !(error instanceof DebianError) || error.code !== 'ERR_FETCH') throw error
+            await fetchAll(true)
+          }
+        },
+      ),
+    )
+  }
+  return wanted.map((entry) => made.get(entry)!)
 }
 
 /** Returns the packages if all of them are in the cache. Nothing is fetched. */
@@ -110,12 +114,13 @@ export async function findDistributed(
   return found.every((entry) => entry !== undefined) ? found : undefined
 }
 
-function nameOf({ package: name, members, linked = [], suffix = '' }: DistributedMembers): string {
+function nameOf(entry: DistributedMembers): string {
+  const { package: name, members, linked = [], suffix = '' } = entry
   const digest = createHash('sha256')
     .update(JSON.stringify([members, linked, suffix]))
     .digest('hex')
     .slice(0, 12)
-  return join('debian-12', 'distributed', `${name.replace(':', '_')}-${digest}`)
+  return join(`debian-${releaseOf(entry)}`, 'distributed', `${name.replace(':', '_')}-${digest}`)
 }
 
 const sourceName = ({ name, version }: SourceVersion): string =>

@@ -6,9 +6,12 @@ import { type PackageSource, withPackages } from './archive.ts'
 import { cacheDirectory, find, keep, withScratchFolder } from './cache.ts'
 import { unpackPackage } from './deb.ts'
 import { DebianError } from './errors.ts'
+import { type ReleaseName, USUAL_RELEASE } from './releases.ts'
 
-/** A package of Debian 12, and the files wanted from it. */
+/** A package of Debian, and the files wanted from it. */
 export interface PackageMembers {
+  /** Default Debian 12. */
+  readonly release?: ReleaseName
   /** Name of the package, with `:i386`, `:arm64` or `:armhf` for another architecture than amd64. */
   readonly package: string
   /** Paths as in the archive (`./boot/vmlinuz-*`); shell patterns are allowed. */
@@ -37,18 +40,19 @@ export async function fetchMembers(
   const found = await Promise.all(wanted.map((entry) => find(root, nameOf(entry))))
   if (found.every((folder) => folder !== undefined)) return found
   const wantedNow = wanted.filter((_entry, i) => found[i] === undefined)
-  await withScratchFolder(root, (scratch) => {
-    const sources = { directory: scratch, architectures: architecturesOf(wanted), withoutSecurity: true }
-    return withPackages(sources, options.onProgress, async (source) => {
-      const names: PackageName[] = []
-      for (const entry of wantedNow) names.push(await resolveName(source, entry))
-      const folder = await source.download(names.map(qualified), options.onProgress)
-      for (const [i, entry] of wantedNow.entries()) {
-        const make = (files: string): Promise<object> => unpackEntry(folder, names[i]!, entry, files)
-        await keep({ root, name: nameOf(entry), make })
-      }
+  for (const [release, entries] of Map.groupBy(wantedNow, releaseOf))
+    await withScratchFolder(root, (scratch) => {
+      const sources = { directory: scratch, release, architectures: architecturesOf(entries), withoutSecurity: true }
+      return withPackages(sources, options.onProgress, async (source) => {
+        const names: PackageName[] = []
+        for (const entry of entries) names.push(await resolveName(source, entry))
+        const folder = await source.download(names.map(qualified), options.onProgress)
+        for (const [i, entry] of entries.entries()) {
+          const make = (files: string): Promise<object> => unpackEntry(folder, names[i]!, entry, files)
+          await keep({ root, name: nameOf(entry), make })
+        }
+      })
     })
-  })
   return wanted.map((entry) => join(root, nameOf(entry)))
 }
 
@@ -61,9 +65,13 @@ export const architecturesOf = (wanted: readonly PackageMembers[]): string[] => 
   ...new Set(['amd64', ...wanted.map(({ package: name }) => name.split(':')[1] ?? 'amd64')]),
 ]
 
-function nameOf({ package: name, members }: PackageMembers): string {
+/** The release that an entry's package is of. */
+export const releaseOf = ({ release = USUAL_RELEASE }: PackageMembers): ReleaseName => release
+
+function nameOf(entry: PackageMembers): string {
+  const { package: name, members } = entry
   const digest = createHash('sha256').update(members.join()).digest('hex').slice(0, 12)
-  return join('debian-12', 'members', `${name.replace(':', '_')}-${digest}`)
+  return join(`debian-${releaseOf(entry)}`, 'members', `${name.replace(':', '_')}-${digest}`)
 }
 
 async function unpackEntry(

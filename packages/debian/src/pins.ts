@@ -61,6 +61,16 @@ linux-image-amd64 amd64 6.12.117-1 1476 c91bd9b74771215b734ac74717b7994f654d6940
 linux-image-6.12.117+deb13-amd64 amd64 6.12.117-1 108488460 ca712d36790184f6ac125ce2b20ea4e2202ae6bb7817b7de268f1f0115ccda73 pool/main/l/linux-signed-amd64/linux-image-6.12.117+deb13-amd64_6.12.117-1_amd64.deb
 linux-image-arm64 arm64 6.12.117-1 1444 1660ecaddd03b6919da3dc773476a830628ea8e0b340cd7815c7136c3a991d1d pool/main/l/linux-signed-arm64/linux-image-arm64_6.12.117-1_arm64.deb linux-image-6.12.117+deb13-arm64
 linux-image-6.12.117+deb13-arm64 arm64 6.12.117-1 93443312 73805585385c78e048e63fdfba66da36bab724c2cdebd96a3055a8a4f1ae287a pool/main/l/linux-signed-arm64/linux-image-6.12.117+deb13-arm64_6.12.117-1_arm64.deb
+busybox-static amd64 1:1.37.0-6+b9 955316 598a3fd92bdafc34cd81196b2952ad36e910e47a4ecf162f8ce5e8e262598e53 pool/main/b/busybox/busybox-static_1.37.0-6+b9_amd64.deb
+busybox-static arm64 1:1.37.0-6+b9 847552 c833be48abfa16bc19c4966ec93e289ff1ce5d2f1476cad3a57bd105378cd15c pool/main/b/busybox/busybox-static_1.37.0-6+b9_arm64.deb
+libc6 amd64 2.41-12+deb13u5 2850108 b59b0625cd1a791375d40dab23a4d5d3d0641e3d0a773501becdc3725b7f99cf pool/main/g/glibc/libc6_2.41-12+deb13u5_amd64.deb
+libc6 arm64 2.41-12+deb13u5 2488872 0966fc3da1a26cc57647c68b5736f791b6e7eb498173a7993f63b6c89b4ed4f5 pool/main/g/glibc/libc6_2.41-12+deb13u5_arm64.deb
+busybox source 1:1.37.0-6 2279 3ba2c096eef0c391f744f093edbe0df7b21ab118652487cc076818e92cb57e8e pool/main/b/busybox/busybox_1.37.0-6.dsc
+busybox source 1:1.37.0-6 2565764 3311dff32e746499f4df0d5df04d7eb396382d7e108bb9250e7b519b837043a4 pool/main/b/busybox/busybox_1.37.0.orig.tar.bz2
+busybox source 1:1.37.0-6 65032 10b2cd64b41c26ae134e1cd6135b68575bbe79356c20985f35e32f32a1746c34 pool/main/b/busybox/busybox_1.37.0-6.debian.tar.xz
+glibc source 2.41-12+deb13u4 7576 0915324aa646bb99abfaa9aa6ecb734b30babd28454a3e51f3152912370fbd3e pool/main/g/glibc/glibc_2.41-12+deb13u4.dsc
+glibc source 2.41-12+deb13u4 20323540 f24aa441021121a79266f0d75242706cab8843a47901fefe74527491807f1998 pool/main/g/glibc/glibc_2.41.orig.tar.xz
+glibc source 2.41-12+deb13u4 499524 dda4153511bfd543502d18e5bc9323110996fe9c531f14ae3fad6eb17f027c7d pool/main/g/glibc/glibc_2.41-12+deb13u4.debian.tar.xz
 `,
   backports: `
 linux-image-amd64 amd64 7.3.4-1~bpo13+1 1500 0d0df6eaed28e664cc0e95edb872112fcc3165cdbb011e5c56a4d3b104ef87d8 pool/main/l/linux-signed-amd64/linux-image-amd64_7.3.4-1~bpo13+1_amd64.deb linux-base-7.3.4+deb13-amd64 linux-binary-7.3.4+deb13-amd64 linux-modules-7.3.4+deb13-amd64

@@ -1,4 +1,5 @@
 /** Networks of machines in pages: the start page's Debian in Chromium, with other tabs, a relay, and a web server. */
+import { createHash, randomBytes } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
@@ -8,6 +9,9 @@ import { type Browser, launchBrowser, type Page } from '@retrap/tooling/browser'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { serveSite, siteFolder, type SiteServer } from '../../src/commands/web/server.ts'
 import { noDebian, offeredDebian, terminalText as terminal } from '../support/offered-debian.ts'
+
+/** Longer than what a connection holds at once. */
+const FILE = randomBytes(1 << 20)
 
 if (noDebian !== undefined) console.warn(`SKIPPED: networks of machines in pages: ${noDebian}`)
 
@@ -20,8 +24,8 @@ describe.skipIf(noDebian !== undefined)('a network in a page', () => {
   beforeAll(async () => {
     site = await serveSite(siteFolder(), 0, await offeredDebian())
     web = createServer((request, response) => {
-      if (request.url === '/allowed') response.setHeader('access-control-allow-origin', '*')
-      response.end('from outside\n')
+      if (request.url !== '/forbidden') response.setHeader('access-control-allow-origin', '*')
+      response.end(request.url === '/file' ? FILE : 'from outside\n')
     })
     web.listen(0, '127.0.0.1')
     await once(web, 'listening')
@@ -34,10 +38,10 @@ describe.skipIf(noDebian !== undefined)('a network in a page', () => {
     web?.close()
   })
 
-  async function open(): Promise<Page> {
+  async function open(at = site, architecture = 'amd64'): Promise<Page> {
     const page = await browser.newPage()
-    await page.goto(site.url, { waitUntil: 'load' })
-    await page.locator('::-p-aria(Start Debian amd64)').click()
+    await page.goto(at.url, { waitUntil: 'load' })
+    await page.locator(`::-p-aria(Start Debian ${architecture})`).click()
     await expect.poll(() => terminal(page)).toMatch(/ # \s*$/)
     return page
   }
@@ -58,6 +62,23 @@ describe.skipIf(noDebian !== undefined)('a network in a page', () => {
     await page.locator('::-p-aria(Connect)').click()
   }
 
+  test.each(['amd64', 'arm64'] as const)(
+    '%s fetches a file by the name of its host',
+    { timeout: 300_000 },
+    async (arch) => {
+      const own = await serveSite(siteFolder(), 0, await offeredDebian(arch))
+      const page = await open(own, arch)
+      await shell(page, 'until ip route | grep -q default; do sleep 1; done; echo leased $?', /^leased 0/m)
+      // Browsers know names of localhost as the host itself.
+      await shell(page, `wget -T 20 -q http://files.localhost:${port}/file; echo got $?`, /^got 0\s*$/m)
+      await shell(page, 'sha256sum /file; echo summed', /^summed/m)
+      expect((await terminal(page)).replaceAll('\n', '')).toContain(createHash('sha256').update(FILE).digest('hex'))
+      await shell(page, 'wget -T 20 -q -O - http://nobody.invalid/; echo got $?', /502[^]*\ngot 1\s*$/m)
+      await page.close()
+      own.close()
+    },
+  )
+
   test(
     'two tabs ping each other, a relay is reached, and a web server that allows it',
     { timeout: 300_000 },
@@ -72,7 +93,7 @@ describe.skipIf(noDebian !== undefined)('a network in a page', () => {
         await shell(page, `ip addr add 192.168.7.${i + 1}/24 dev eth0; echo done $?`, /^done 0/m)
       }
       await shell(pages[1], 'ping -c 2 192.168.7.1', /2 packets transmitted, 2 packets received/)
-      await shell(pages[1], `wget -T 3 -q -O - http://10.0.2.2:${port}/allowed; echo got $?`, /^got 1/m)
+      await shell(pages[1], `wget -T 3 -q -O - http://10.0.2.2:${port}/allowed; echo got $?`, /^got 1\s*$/m)
       await pages[0].close()
 
       const hub = new Hub()

@@ -3,12 +3,13 @@ import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   cacheDirectory,
+  type DistributedMembers,
   fetchMembers,
   keep,
   kernelPackages,
   type OnProgress,
-  type PackageMembers,
   type ReleaseName,
+  SHELL_RELEASE,
   unpackPackage,
   USUAL_RELEASE,
   withPackages,
@@ -69,10 +70,16 @@ function membersOf(name: string, release: ReleaseName, architecture: LinuxArchit
 /** Debian's names of packages of an architecture end so; amd64's need no more than their names. */
 const suffixOf = (architecture: LinuxArchitecture): string => (architecture === 'amd64' ? '' : `:${architecture}`)
 
-const busyboxOf = (architecture: LinuxArchitecture): PackageMembers => ({
+/** The guests' shell and commands, linked statically: its file belongs to glibc's licence, too. */
+export const busyboxOf = (architecture: LinuxArchitecture): DistributedMembers => ({
+  release: SHELL_RELEASE,
   package: `busybox-static${suffixOf(architecture)}`,
-  members: ['./bin/busybox'],
+  members: ['./usr/bin/busybox'],
+  linked: ['libc6'],
 })
+
+/** Path of busybox below the folder of its package. */
+const BUSYBOX = join('usr', 'bin', 'busybox')
 
 const fullKernel = (release: ReleaseName, architecture: LinuxArchitecture): string =>
   join(`debian-${release}`, `kernel-${architecture}`)
@@ -112,7 +119,7 @@ export async function fetchFullLinux(
       indexModules(modulesIn(files).folder)
       const [shell = ''] = await fetchMembers([busyboxOf(architecture)], { onProgress })
       await mkdir(join(files, 'bin'))
-      await copyFile(join(shell, 'bin', 'busybox'), join(files, 'bin', 'busybox'))
+      await copyFile(join(shell, BUSYBOX), join(files, 'bin', 'busybox'))
       return {}
     },
   }).catch(unavailable)
@@ -165,12 +172,12 @@ export async function fetchLinuxWithDrivers(
     drivers.includes('9p') || release !== USUAL_RELEASE
       ? fetchFullLinux(release, architecture, onProgress).then((folder) => [folder])
       : fetchMembers(members, { onProgress })
-  const [folder = '', shell = folder] = await fetched.catch(unavailable)
+  const [folder = '', shell] = await fetched.catch(unavailable)
   return linuxIn(folder, shell, drivers)
 }
 
-/** The files in the folders of a kernel's package and of busybox's. */
-export function linuxIn(folder: string, shell: string, drivers: readonly string[]): LinuxWithDrivers {
+/** The files in the folders of a kernel's package and of busybox's. @param shell - without one, the kernel's folder has a busybox */
+export function linuxIn(folder: string, shell: string | undefined, drivers: readonly string[]): LinuxWithDrivers {
   const files = moduleFiles(folder)
   const order: string[] = []
   for (const name of drivers) addModule(name, files, order)
@@ -178,5 +185,6 @@ export function linuxIn(folder: string, shell: string, drivers: readonly string[
     join(folder, 'boot', 'vmlinuz-*'),
     join(folder, 'lib', 'modules', '*', 'vmlinuz'),
   ])
-  return { kernelPath, busyboxPath: join(shell, 'bin', 'busybox'), modulePaths: order.map((name) => files.get(name)!) }
+  const busyboxPath = shell === undefined ? modulesIn(folder).busyboxPath : join(shell, BUSYBOX)
+  return { kernelPath, busyboxPath, modulePaths: order.map((name) => files.get(name)!) }
 }

@@ -14,7 +14,7 @@ export const WHERE_IS_THE_CURSOR = '\u001b[6n'
  */
 const initScript = (drivers: string): string => `#!/bin/busybox sh
 /bin/busybox --install -s /bin
-export PATH=/bin HOME=/ PS1='\\w # '
+export PATH=/bin HOME=/ PS1='$PWD # '
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev

@@ -75,7 +75,7 @@ async function machineWith(
   const { flags } = machine
   if (release === undefined) return { ...machine, flags: { ...flags, kernel: resolve(file ?? name) } }
   const folder = await fetchFullLinux(release, flags.arch, fetchLines(tell))
-  const { kernelPath, busyboxPath, modulePaths } = linuxIn(folder, folder, DRIVERS)
+  const { kernelPath, busyboxPath, modulePaths } = linuxIn(folder, undefined, DRIVERS)
   const [kernel, initrd] = ['kernel', 'initrd'].map((one) => join(scratch, `${one}-${release}`)) as [string, string]
   const image = await readFile(kernelPath)
   // Firmware unpacks the kernel itself; the machine is faster without that.

@@ -7,7 +7,7 @@ import {
   fetchDistributed,
 } from '@retrap/debian'
 import { type LinuxArchitecture, unavailable } from '@retrap/linux-guest/linux/debian'
-import { linuxIn, type LinuxWithDrivers } from '@retrap/linux-guest/linux/debian-drivers'
+import { busyboxOf, linuxIn, type LinuxWithDrivers } from '@retrap/linux-guest/linux/debian-drivers'
 import { LICENCE_TEXTS } from './packages.ts'
 
 /** Drivers of the disk, of its file system unless built in, and of the network card. */
@@ -20,7 +20,7 @@ export const debianPackages = (architecture: LinuxArchitecture): readonly Distri
   return [
     // The signed kernel, for Secure Boot, has a second source package.
     { package: kernel, members: ['./boot/*', './lib/modules/*'], dependency: 'linux-image-', suffix: '-unsigned' },
-    { package: `busybox-static${suffix}`, members: ['./bin/busybox'], linked: ['libc6'] },
+    busyboxOf(architecture),
   ]
 }
 
