@@ -179,7 +179,11 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
               />
             </div>
             {tools.Instrument !== undefined && machine !== null ? (
-              <tools.Instrument machine={machine} chosen={chosen} state={state} run={life.run} attempt={attempt} />
+              <tools.Instrument
+                {...{ machine, chosen, state, attempt }}
+                run={life.run}
+                openPanel={() => select('debugger')}
+              />
             ) : (
               <div class="instrument" />
             )}

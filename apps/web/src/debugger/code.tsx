@@ -74,7 +74,7 @@ function useListing(machine: Machine, { address, mode }: Vcpu) {
   return { listing, see }
 }
 
-interface CodeProps extends Pick<DebuggerView, 'stops'>, Pick<PanelProps, 'machine' | 'attempt'> {
+interface CodeProps extends Pick<DebuggerView, 'stops' | 'sought'>, Pick<PanelProps, 'machine' | 'attempt'> {
   readonly setStops: (stops: DebuggerView['stops']) => void
   readonly vcpu: Vcpu
 }
@@ -84,7 +84,7 @@ const isInside = ({ range }: ReturnType<typeof useRows>, row: number): boolean =
   range !== null && row > range.startIndex && row < range.endIndex
 
 /** The code around the next instruction: a button before each instruction has the machine stop at it. */
-export function Code({ machine, vcpu, stops, setStops, attempt }: CodeProps) {
+export function Code({ machine, vcpu, stops, setStops, sought, attempt }: CodeProps) {
   const place = useRef<HTMLDivElement>(null)
   const { listing, see } = useListing(machine, vcpu)
   const { mode, rows } = listing
@@ -97,6 +97,13 @@ export function Code({ machine, vcpu, stops, setStops, attempt }: CodeProps) {
   useLayoutEffect(() => {
     if (next >= 0) virtual.scrollToIndex(next, { align: isInside(virtual, next) ? 'auto' : 'center' })
   }, [virtual, next, rows[0]?.address])
+  const found = useRef<typeof sought>(null)
+  useEffect(() => {
+    const row = place.current!.querySelector('[aria-current]')
+    if (row === null || sought === found.current || sought?.address !== vcpu.address) return
+    found.current = sought
+    for (const part of [place.current!.parentElement!, row]) part.scrollIntoView({ block: 'nearest' })
+  })
   const toggle = async (address: bigint): Promise<void> => {
     const there = stops.find((stop) => stop.address === address)
     if (there === undefined) {

@@ -8,7 +8,7 @@ import type { PanelProps } from '../tabs.tsx'
 import { Menu, type OpenMenu } from './menu.tsx'
 import { timeText } from './run-axis.ts'
 import { Sizer } from './sizer.tsx'
-import { writerText } from './stop-text.ts'
+import { hex, writerText } from './stop-text.ts'
 import { TimeLine } from './time-line.tsx'
 import { Sign, Transport } from './transport.tsx'
 import { type DebuggerView, useDebugger, useRecord } from './use-debugger.ts'
@@ -18,10 +18,12 @@ interface InstrumentProps extends Pick<PanelProps, 'machine' | 'chosen' | 'attem
   readonly state: PageState
   /** The machine runs on. */
   readonly run: () => void
+  /** Opens the debugger's panel. */
+  readonly openPanel: () => void
 }
 
 /** The debugger's bar and time line, across the page: always in sight. */
-export function Instrument({ machine, chosen, state, run, attempt }: InstrumentProps) {
+export function Instrument({ machine, chosen, state, run, openPanel, attempt }: InstrumentProps) {
   const view = useDebugger(machine, false)
   const { position, history, note, answer, isBusy, isPlaying, branch, say, change, go, goTo, play } = view
   const { isBeginning, begin } = useRecord(machine, view.look)
@@ -36,7 +38,7 @@ export function Instrument({ machine, chosen, state, run, attempt }: InstrumentP
   /** Moves the run to just before the instruction of an answer; the answer stays on the screen. */
   const goThere =
     writer && 'instruction' in writer ? () => goTo(writer.instruction).then(() => change({ answer })) : null
-  const tour = <Tour machine={machine} chosen={chosen} view={view} record={() => attempt(begin)} attempt={attempt} />
+  const tour = <Tour {...{ machine, chosen, view, openPanel, attempt }} record={() => attempt(begin)} />
   const own = { machine, state, isBusy, isPlaying, play, say, travel, attempt, run, mark }
   const sizer = (
     <Sizer
@@ -220,26 +222,29 @@ function wordAt(terminal: Terminal, { x, y }: MouseEvent): { printed: string; li
   return { printed, line: line.trim(), later }
 }
 
-const SYSTEM = /^Debian amd64/
+const SYSTEM = /^Debian (amd64|arm64)/
 const KEPT = 'retrap-tour'
-/** A variable of Linux that a file in /proc changes. */
-const [VARIABLE, COMMAND] = ['panic_timeout', 'echo 42 > /proc/sys/kernel/panic']
-const VARIABLE_BYTES = 4
+/** Changes the host name in Linux's memory: the asterisk is the byte 2a. */
+const COMMAND = "echo '*' > /proc/sys/kernel/hostname"
+/** Bytes of a name in `struct new_utsname`, where the host's is behind the system's. Source: Linux, include/uapi/linux/utsname.h. */
+const NAME_BYTES = 65
+const NAMES = new TextEncoder().encode(`${'Linux'.padEnd(NAME_BYTES, '\0')}*\0`)
 
-interface TourProps extends Pick<PanelProps, 'machine' | 'chosen' | 'attempt'> {
+interface TourProps extends Pick<InstrumentProps, 'machine' | 'chosen' | 'openPanel' | 'attempt'> {
   readonly view: DebuggerView
   readonly record: () => void
 }
 
-/** A first session in five steps on the machine itself, up to the question who wrote a kernel variable. */
-function Tour({ machine, chosen, view, record, attempt }: TourProps) {
+/** A first session in five steps on the machine itself, up to the question who wrote a byte of the kernel's. */
+function Tour({ machine, chosen, view, record, openPanel, attempt }: TourProps) {
   // A browser that keeps nothing would show it again and again.
   const [isOver, setOver] = useState(() => kept(KEPT) !== null)
-  /** Done by the user: the command was typed, and the variable found. */
+  /** Done by the user: the command was typed, and the byte found. */
   const [isTyped, setTyped] = useState(false)
   const [at, setAt] = useState<bigint | null>(null)
-  const [hasGone, setGone] = useState(false)
-  // Other systems may lack the Linux variable that the tour looks at.
+  /** Address of the instruction that the run was taken back to. */
+  const [gone, setGone] = useState<bigint | null>(null)
+  // Other systems may be no Linux with a shell.
   if (isOver || !SYSTEM.test(chosen.title)) return null
   const { position, answer, isBusy } = view
   const close = (): void => {
@@ -247,40 +252,46 @@ function Tour({ machine, chosen, view, record, attempt }: TourProps) {
     keep(KEPT, 'closed')
   }
   const find = async (): Promise<void> => {
-    const address = await machine.debugger.addressOf(VARIABLE)
-    if (address === null)
-      throw new Error(`${VARIABLE}: this system has no such variable; start Debian for this session`)
-    view.change({ shown: { address } })
+    const [names] = await machine.debugger.findMemory(NAMES)
+    if (names === undefined) throw new Error('No such name is in memory yet: wait for the guest’s next prompt')
+    const address = BigInt(names + NAME_BYTES)
+    view.change({ shown: { address, physical: true } })
     setAt(address)
+    openPanel()
   }
-  const ask = (): Promise<void> => view.ask(VARIABLE, { address: at!, length: VARIABLE_BYTES })
+  const ask = (): Promise<void> => view.ask('The host name', { address: at!, physical: true })
   const writer = at === null ? null : answer?.writer
-  const goBack = async (instruction: number): Promise<void> => {
+  const goBack = async ({ instruction, address }: { instruction: number; address: bigint }): Promise<void> => {
     await view.goTo(instruction)
-    view.change({ answer })
-    setGone(true)
+    view.change({ sought: { address } })
+    setGone(address)
+    openPanel()
   }
   const steps: readonly (readonly [text: string, name: string, action: () => void])[] = [
     ['Who wrote a byte? Record this machine: from here on every instant is kept.', 'Record it', record],
     [
-      `Have the guest change something of its kernel’s: ${COMMAND}`,
+      `Have the guest change something of its kernel’s, the host name: ${COMMAND}`,
       'Type it',
       () => {
         machine.write(`${COMMAND}\r`)
         setTyped(true)
       },
     ],
-    [`That is the variable ${VARIABLE}. Look at it in memory.`, 'Find it', () => attempt(find)],
-    ['It holds 42, hexadecimal 2a. Who wrote that? The recorded run has the answer.', 'Ask', () => attempt(ask)],
+    ['The kernel has that name, an asterisk, in its memory. Look at it there.', 'Find it', () => attempt(find)],
     [
-      'That is the answer, below. Go back to the instruction that is about to write: the whole machine is as it was.',
+      `The byte that is marked in Memory, at ${hex(at ?? 0)}, is the asterisk, hexadecimal 2a. Who wrote that? The recorded run has the answer.`,
+      'Ask',
+      () => attempt(ask),
+    ],
+    [
+      `${writer ? writerText(answer!.what, writer) : ''} Go back to the instruction that is about to write: the whole machine is as it was.`,
       'Go there',
-      () => attempt(() => (writer && 'instruction' in writer ? goBack(writer.instruction) : ask())),
+      () => attempt(() => (writer?.by === 'instruction' ? goBack(writer) : ask())),
     ],
   ]
-  const step = hasGone ? steps.length : !position ? 0 : !isTyped ? 1 : at === null ? 2 : !writer ? 3 : 4
+  const step = gone !== null ? steps.length : !position ? 0 : !isTyped ? 1 : at === null ? 2 : !writer ? 3 : 4
   const [text, name, action] = steps[step] ?? [
-    'This is the instant before the write. F11 makes the step, Shift+F11 takes it back, Now returns. That was all.',
+    `The instruction that is marked in Code, at ${hex(gone ?? 0)}, is about to write. Step on (F11) has it write, Step back (Shift+F11) takes that back, Now returns.`,
     'Finish',
     close,
   ]

@@ -1,5 +1,5 @@
 import type { CallView, Machine, RunPosition } from '@retrap/web'
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { ActionForm, TextField } from '../fields.tsx'
 import type { Vcpu } from '../inspector/disassembly.ts'
 import { stackOf } from '../inspector/registers.tsx'
@@ -35,6 +35,15 @@ export function Memory({ machine, instruction, past, stackPointer, shown, attemp
   const [isPhysical, setPhysical] = useState(false)
   const [bytes, setBytes] = useState<Uint8Array>(new Uint8Array())
   const [menu, setMenu] = useState<OpenMenu | null>(null)
+  const place = useRef<HTMLElement>(null)
+  const marked = shown !== null && isPhysical === (shown.physical === true) ? shown.address : null
+  const isRead = bytes.length > 0
+  useEffect(() => {
+    if (shown === null) return
+    // The form above is left out where it would leave no room for the byte.
+    place.current!.scrollIntoView({ block: 'nearest' })
+    place.current!.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest' })
+  }, [shown, start, isRead])
   useEffect(() => {
     if (shown === null) return
     setStart(shown.address)
@@ -42,8 +51,8 @@ export function Memory({ machine, instruction, past, stackPointer, shown, attemp
     setText('')
   }, [shown])
   const from = start ?? stackPointer
-  const place = { address: from, length: SHOWN_BYTES, physical: isPhysical }
-  const read = (): Promise<Uint8Array> => machine.debugger.readMemory(place).catch(() => new Uint8Array())
+  const wanted = { address: from, length: SHOWN_BYTES, physical: isPhysical }
+  const read = (): Promise<Uint8Array> => machine.debugger.readMemory(wanted).catch(() => new Uint8Array())
   useRead(read, setBytes, [machine, from, isPhysical, instruction])
   const placed = async (): Promise<{ address: bigint; physical: boolean }> => {
     const { address, physical } = text === '' ? { address: from, physical: false } : await placeOf(machine, text)
@@ -70,7 +79,7 @@ export function Memory({ machine, instruction, past, stackPointer, shown, attemp
     })
   }
   return (
-    <section aria-label="Memory" class="whole">
+    <section aria-label="Memory" class="whole" ref={place}>
       {menu !== null && <Menu key={menu.title} menu={menu} close={() => setMenu(null)} />}
       <h3>Memory</h3>
       <ActionForm
@@ -107,20 +116,25 @@ export function Memory({ machine, instruction, past, stackPointer, shown, attemp
         onKeyDown={(event) => walkAsked(event, ROW_BYTES)}
       >
         {bytes.length === 0 && 'There is no memory at this address.'}
-        <Rows from={from} bytes={bytes} />
+        <Rows {...{ from, bytes, marked }} />
       </div>
     </section>
   )
 }
 
 /** Bytes with their addresses and characters. */
-function Rows({ from, bytes }: { from: bigint; bytes: Uint8Array }) {
+function Rows({ from, bytes, marked }: { from: bigint; bytes: Uint8Array; marked: bigint | null }) {
   const rows = Array.from({ length: Math.ceil(bytes.length / ROW_BYTES) }, (_, i) => i * ROW_BYTES)
   return rows.map((at) => (
     <div key={at}>
       <span class="soft">{(from + BigInt(at)).toString(16).padStart(16, '0')}</span>{' '}
       {[...bytes.subarray(at, at + ROW_BYTES)].map((byte, i) => (
-        <span key={i} tabIndex={-1} data-ask={String(from + BigInt(at + i))}>
+        <span
+          key={i}
+          tabIndex={-1}
+          data-ask={String(from + BigInt(at + i))}
+          aria-current={from + BigInt(at + i) === marked ? 'location' : undefined}
+        >
           {byte.toString(16).padStart(2, '0')}
         </span>
       ))}{' '}

@@ -28,7 +28,7 @@ export const SHARED =
 export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: PanelProps) {
   const view = useDebugger(machine, isShown)
   const [menu, setMenu] = useState<OpenMenu | null>(null)
-  const { position, history, vcpus, tasks, isBusy, stops, say, look, shown, goTo, ask, change } = view
+  const { position, history, vcpus, tasks, isBusy, stops, say, look, shown, sought, goTo, ask, change } = view
   if (position === undefined) return <p class="soft">The machine has not said anything of itself yet.</p>
   if (position === null) return <NotRecorded machine={machine} isOn={isOn} look={look} attempt={attempt} />
   const { debugger: debug } = machine
@@ -61,7 +61,7 @@ export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: Panel
       {vcpu !== undefined && (
         <div class="panes">
           <Pane name="Code" initial={240}>
-            <Code machine={machine} vcpu={vcpu} stops={stops} setStops={setStops} attempt={attempt} />
+            <Code {...{ machine, vcpu, stops, setStops, sought, attempt }} />
           </Pane>
           <Pane name="Registers" initial={230}>
             {vcpus.map((one, i) => (

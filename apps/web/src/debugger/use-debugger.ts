@@ -51,8 +51,10 @@ interface Known {
   readonly stops: readonly ListedStop[]
   /** The branch that the user is asked about: with a change, or `here`. */
   readonly branch: MachineChange | 'here' | null
-  /** The memory that the panel shows; null: the stack. */
+  /** The memory that the panel shows, with the first byte marked; null: the stack. */
   readonly shown: Pick<MemoryPlace, 'address' | 'physical'> | null
+  /** The instruction that another part of the page asks for: the code comes to sight once the run is there. */
+  readonly sought: Pick<MemoryPlace, 'address'> | null
 }
 
 /** The state of a machine's debugger, for its bar and its panel. */
@@ -72,7 +74,7 @@ class DebuggerStore {
   #next: number | null = null
   known: Known = {
     ...{ position: undefined, history: null, vcpus: [], tasks: [], note: '', answer: null, stops: [], branch: null },
-    ...{ isBusy: false, isPlaying: false, shown: null },
+    ...{ isBusy: false, isPlaying: false, shown: null, sought: null },
   }
 
   constructor(machine: Machine) {
