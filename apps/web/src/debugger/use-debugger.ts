@@ -53,7 +53,7 @@ interface Known {
   readonly branch: MachineChange | 'here' | null
   /** The memory that the panel shows, with the first byte marked; null: the stack. */
   readonly shown: Pick<MemoryPlace, 'address' | 'physical'> | null
-  /** The instruction that another part of the page asks for: the code comes to sight once the run is there. */
+  /** The instruction that another part of the page asks for: the code comes into sight when the run has reached it. */
   readonly sought: Pick<MemoryPlace, 'address'> | null
 }
 
