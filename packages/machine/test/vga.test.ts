@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DebugConsole, DebugExit } from '@retrap/devices'
@@ -13,6 +13,7 @@ import { firmwareImage } from './support/kernels.ts'
 import { watchQemu } from './support/qemu-screen.ts'
 
 const FOLDER = './usr/share/seabios/'
+const LINUX = { package: 'linux-image-cloud-amd64', dependency: 'linux-image-', members: ['./boot/vmlinuz-*'] }
 const seabios = await debianMembers([
   { package: 'seabios', members: [`${FOLDER}bios-256k.bin`, `${FOLDER}vgabios-stdvga.bin`] },
 ])
@@ -173,3 +174,31 @@ describe.runIf(seabios !== undefined)(`SeaBIOS and its video BIOS${note}`, () =>
     rmSync(folder, { recursive: true })
   }, 120_000)
 })
+
+const [linux = ''] = (await debianMembers([LINUX])) ?? []
+
+test.skipIf(linux === '')(
+  `Linux without firmware writes on the card${skipNote(linux !== '', 'cannot fetch it')}`,
+  async () => {
+    const [name = ''] = readdirSync(join(linux, 'boot'))
+    const kernel = new Uint8Array(readFileSync(join(linux, 'boot', name)))
+    const screen = new Screen()
+    const pc = await createPc({ memoryBytes: 256 << 20, kernel, vga: 'std', screen, jit: TEST_JIT })
+    const rows = (): string[] => (screen.refresh(), screen.text?.split('\n') ?? [])
+    const isSeen = (row: string): boolean => row.includes('CPU')
+    for (let slices = 0; slices < 200 && !rows().some(isSeen); slices++) await pc.run({ timeoutMs: 200 })
+    const row = rows().findIndex(isSeen)
+    const column = rows()[row]!.indexOf('CPU')
+    const dots = Array.from({ length: 16 }, (_, y) =>
+      screen.pixels
+        .subarray((16 * row + y) * screen.width + 9 * column)
+        .subarray(0, 9)
+        .map((colour) => (colour >> 7) & 1)
+        .join(''),
+    )
+    const edges = ['001111000', '010000100']
+    const middle = Array(5).fill('010000000')
+    expect(dots.slice(3, 14)).toEqual(['000000000', ...edges, ...middle, ...edges.toReversed(), '000000000'])
+    pc.close()
+  },
+)

@@ -1,5 +1,12 @@
 import type { InterruptLine } from '@retrap/device'
-import { createIoRequest, type IoRequest, IOREQ_READ, IOREQ_TYPE_PIO, IOREQ_WRITE } from '@retrap/ioreq'
+import {
+  createIoRequest,
+  type IoRequest,
+  IOREQ_READ,
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_PIO,
+  IOREQ_WRITE,
+} from '@retrap/ioreq'
 import type { InterruptFabric } from '@retrap/irqchip'
 import type { X86Engine } from '@retrap/x86-cpu'
 import { Domain } from '../domain.ts'
@@ -103,6 +110,11 @@ export class X86Domain extends Domain<X86Vcpu, X86Architecture> {
   async readPort(port: number, size: number): Promise<number> {
     await this.access(portRequest(IOREQ_READ, port, size, 0))
     return this.dispatch.lo
+  }
+
+  /** Writes a word of 32 bits to a device's memory likewise. */
+  async writeDeviceMemory(gpa: number, value: number): Promise<void> {
+    await this.access({ ...portRequest(IOREQ_WRITE, gpa, 4, value), type: IOREQ_TYPE_COPY })
   }
 }
 

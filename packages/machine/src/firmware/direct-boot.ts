@@ -39,7 +39,7 @@ export async function loadDirectly(domain: X86Domain, boot: DirectBoot): Promise
   }
   const consolePort = board.serialPorts[0]?.iobase ?? 0
   writer.write(acpi.rsdpAddress, acpi.image)
-  writeBiosData(writer, { serialPorts: board.serialPorts.map(({ iobase }) => iobase) })
+  writeBiosData(writer, { serialPorts: board.serialPorts.map(({ iobase }) => iobase), hasScreen: board.graphics })
   writeBiosServices(writer, { e820: map.e820, consolePort, reset: board.reset })
   fillResetVector(domain)
   if (boot.smbios !== undefined) {
@@ -48,7 +48,7 @@ export async function loadDirectly(domain: X86Domain, boot: DirectBoot): Promise
   }
   // Option ROMs run before the kernel is loaded: a ROM may use any RAM then.
   await initialiseOptionRoms(domain, boot.optionRoms)
-  const { state } = loadKernel(writer, { ...boot.images, rsdpAddress: acpi.rsdpAddress })
+  const { state } = loadKernel(writer, { ...boot.images, rsdpAddress: acpi.rsdpAddress, hasScreen: board.graphics })
   // Firmware leaves this state behind: the boot processor's LINT0 takes the i8259's interrupts.
   domain.vcpus[0]?.apic.enterVirtualWireMode()
   return state

@@ -8,6 +8,12 @@ const BDA_COM_PORTS = 0x00
 const BDA_EBDA_SEGMENT = 0x0e
 const BDA_EQUIPMENT = 0x10
 const BDA_MEMORY_KIB = 0x13
+const BDA_VIDEO_MODE = 0x49
+const BDA_COLUMNS = 0x4a
+const BDA_CRTC_PORT = 0x63
+const BDA_LAST_ROW = 0x84
+const BDA_CHARACTER_LINES = 0x85
+const TEXT_MODE = 3
 const COM_PORTS = 4
 const EQUIPMENT_FPU = 0x02
 const EQUIPMENT_SERIAL_SHIFT = 9
@@ -21,7 +27,12 @@ const EQUIPMENT_SERIAL_SHIFT = 9
  */
 export function writeBiosData(
   memory: GuestMemoryWriter,
-  board: { /** First ports of the serial ports. */ readonly serialPorts: readonly number[] },
+  board: {
+    /** First ports of the serial ports. */
+    readonly serialPorts: readonly number[]
+    /** Whether there is a graphics card, in text mode 3. */
+    readonly hasScreen?: boolean | undefined
+  },
 ): void {
   const area = new Uint8Array(0x100)
   const view = new DataView(area.buffer)
@@ -30,6 +41,13 @@ export function writeBiosData(
   view.setUint16(BDA_EBDA_SEGMENT, EBDA_BASE >> 4, true)
   view.setUint16(BDA_EQUIPMENT, EQUIPMENT_FPU | (ports.length << EQUIPMENT_SERIAL_SHIFT), true)
   view.setUint16(BDA_MEMORY_KIB, EBDA_BASE / 1024, true)
+  if (board.hasScreen === true) {
+    area[BDA_VIDEO_MODE] = TEXT_MODE
+    view.setUint16(BDA_COLUMNS, 80, true)
+    view.setUint16(BDA_CRTC_PORT, 0x3d4, true)
+    area[BDA_LAST_ROW] = 24
+    area[BDA_CHARACTER_LINES] = 16
+  }
   memory.write(BDA, area)
 }
 

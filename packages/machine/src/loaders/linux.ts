@@ -22,6 +22,8 @@ export interface LinuxImages {
   readonly commandLine?: string | undefined
   /** GPA of the ACPI RSDP, or 0. */
   readonly rsdpAddress?: number | undefined
+  /** Whether there is a graphics card, in text mode 3 as a BIOS leaves it; default false. */
+  readonly hasScreen?: boolean | undefined
 }
 
 /** Addresses of the loaded parts, and the boot registers. */
@@ -62,7 +64,13 @@ const INIT_SIZE = 0x260
 /** End of the header that version 2.10 has. */
 const HEADER_BYTES = 0x264
 
-// The rest of boot_params ("zero page").
+// The rest of boot_params ("zero page"). `screen_info` is at its beginning.
+const ORIG_VIDEO_MODE = 0x006
+const ORIG_VIDEO_COLS = 0x007
+const ORIG_VIDEO_EGA_BX = 0x00a
+const ORIG_VIDEO_LINES = 0x00e
+const ORIG_VIDEO_IS_VGA = 0x00f
+const ORIG_VIDEO_POINTS = 0x010
 const ACPI_RSDP_ADDR = 0x070
 const EXT_RAMDISK_IMAGE = 0x0c0
 const EXT_RAMDISK_SIZE = 0x0c4
@@ -73,6 +81,10 @@ const E820_LIMIT = 128
 const BOOT_PARAMS_BYTES = 4096
 
 const BOOT_FLAG_VALUE = 0xaa55
+/** Mode 3: 80 by 25 characters of 16 lines. */
+const TEXT_MODE = 3
+/** Memory of an EGA, as function 12h of the video BIOS tells it in BL. */
+const EGA_256_KIB = 3
 const HDRS = 0x5372_6448
 const LOADED_HIGH = 0x01
 const CAN_USE_HEAP = 0x80
@@ -139,6 +151,14 @@ export function loadLinux(memory: GuestMemoryWriter, images: LinuxImages): Loade
     view.setUint32(RAMDISK_SIZE, initrd.length % FOUR_GIB, true)
     view.setUint32(EXT_RAMDISK_IMAGE, Math.floor(initrdStart / FOUR_GIB), true)
     view.setUint32(EXT_RAMDISK_SIZE, Math.floor(initrd.length / FOUR_GIB), true)
+  }
+  if (images.hasScreen === true) {
+    params[ORIG_VIDEO_MODE] = TEXT_MODE
+    params[ORIG_VIDEO_COLS] = 80
+    params[ORIG_VIDEO_EGA_BX] = EGA_256_KIB
+    params[ORIG_VIDEO_LINES] = 25
+    params[ORIG_VIDEO_IS_VGA] = 1
+    params[ORIG_VIDEO_POINTS] = 16
   }
   view.setBigUint64(ACPI_RSDP_ADDR, BigInt(images.rsdpAddress ?? 0), true)
   const e820 = memory.e820.slice(0, E820_LIMIT)

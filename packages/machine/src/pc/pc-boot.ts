@@ -146,10 +146,9 @@ export class PcBoot {
     if (kernel === undefined) return
     // Loaded by now, for kernels alone.
     const { isMultibootKernel } = await import('../loaders/kernel.ts')
-    // Linux places PCI functions by itself, and sets the graphics card's mode.
-    if (!isMultibootKernel(kernel)) return
     const { placePciFunctions, setTextMode } = await import('../firmware/prepared-board.ts')
-    await placePciFunctions(this.#domain, acpi)
+    // Linux places PCI functions by itself.
+    if (isMultibootKernel(kernel)) await placePciFunctions(this.#domain, acpi)
     if (acpi.graphics === true) await setTextMode(this.#domain)
   }
 
