@@ -1,6 +1,6 @@
 export { Apt, type AptOptions, type OnProgress } from './apt.ts'
 export { pinnedVersion, withPackages, type ArchiveOptions, type PackageSource } from './archive.ts'
-export { cacheDirectory, keep, withScratchFolder, type KeepOptions, type Kept } from './cache.ts'
+export { cacheDirectory, findKept, keep, withScratchFolder, type KeepOptions, type Kept } from './cache.ts'
 export { decompressed, unpackPackage } from './deb.ts'
 export { fetchDistributed, findDistributed } from './distributed.ts'
 export type { DistributedMembers, DistributedPackage, FetchDistributedOptions } from './distributed.ts'

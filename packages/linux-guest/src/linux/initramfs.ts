@@ -78,11 +78,23 @@ esac
  * @param modules - the kernel's modules to load, in this order
  * @param more.agent - the agent's program, started before the shell
  * @param more.isKept - whether the guest will be saved, and must correct its date when it resumes
+ * @param more.files - further files
+ * @param more.script - is run before the shell
  */
 export function buildInitramfs(
   busybox: Uint8Array,
   modules: readonly Uint8Array[] = [],
-  { agent, isKept = false }: { readonly agent?: GuestAgent; readonly isKept?: boolean } = {},
+  {
+    agent,
+    isKept = false,
+    files = [],
+    script = '',
+  }: {
+    readonly agent?: GuestAgent
+    readonly isKept?: boolean
+    readonly files?: readonly CpioEntry[]
+    readonly script?: string
+  } = {},
 ): Uint8Array {
   const forModules = modules.length === 0 ? [] : ['mnt', 'modules']
   const drivers = modules.length === 0 ? '' : DRIVERS_SCRIPT
@@ -102,8 +114,9 @@ export function buildInitramfs(
     }),
     programFile(
       'init',
-      initScript(`${drivers}${agent === undefined ? '' : startOf(agent)}${isKept ? DATE_SCRIPT : ''}`),
+      initScript(`${drivers}${agent === undefined ? '' : startOf(agent)}${isKept ? DATE_SCRIPT : ''}${script}`),
     ),
+    ...files,
     ...(agent === undefined ? [] : [programFile(AGENT_FILE, agent.script)]),
   ])
 }

@@ -39,6 +39,7 @@ A server should answer requests for ranges, and not compress machine/: the page 
 
 interface SiteFlags {
   readonly machine?: string
+  readonly desktop?: boolean
   readonly out: string
   readonly ready?: string
   readonly recording?: readonly string[]
@@ -47,7 +48,7 @@ interface SiteFlags {
 }
 
 /** The parts of the process that the command uses. */
-type SiteHost = Pick<SessionHost, 'stderr' | 'onSignal'> & { readonly stdout: ListingOutput }
+type SiteHost = Pick<SessionHost, 'stderr' | 'onSignal' | 'createMachine'> & { readonly stdout: ListingOutput }
 
 export function addSite(program: Command, host: SiteHost, run: RunCommand): void {
   program
@@ -56,6 +57,7 @@ export function addSite(program: Command, host: SiteHost, run: RunCommand): void
       'Write a static site that opens a machine at its prompt, and recordings, such as those of failing tests',
     )
     .option('--machine <file>', 'the machine.json, as `retrap run` takes it; without it the site has recordings alone')
+    .option('--desktop', 'offer Debian with X and a game, and a game that is a kernel, with their sources')
     .requiredOption('--out <folder>', 'write the site there; an earlier site is replaced')
     .option('--ready <text>', 'the end of the boot: a text that the first serial port prints')
     .option(
@@ -98,8 +100,8 @@ async function makeSite(flags: SiteFlags, host: SiteHost, run: RunCommand): Prom
   for (const { given, title } of recordingsOf(flags)) {
     recordings.push(await addRecording(files, given, { title, refusesNamed: true }))
   }
-  if (machine === undefined && recordings.length === 0)
-    throw usage('a site needs --machine, --recording, or --failures with recordings in it')
+  if (machine === undefined && recordings.length === 0 && flags.desktop !== true)
+    throw usage('a site needs --machine, --desktop, --recording, or --failures with recordings in it')
   const bios = machine?.needsBios === true ? await biosFor(path!, host) : undefined
   for (const [name, file] of bios?.files ?? []) files.set(name, file)
   const scratch = await scratchBeside(out)
@@ -112,8 +114,16 @@ async function makeSite(flags: SiteFlags, host: SiteHost, run: RunCommand): Prom
       const options = pageOptions(machine, SITE_FIRMWARE)
       systems.unshift({ title: titleOf(path!), description: 'At its prompt.', bytes, opens, options })
     }
+    const packages = [...(bios?.packages ?? [])]
+    if (flags.desktop === true) {
+      const { desktopPart } = await import('../web/desktop.ts')
+      const { part, offered } = await desktopPart(host, true)
+      for (const [name, file] of part.files) files.set(name, file)
+      packages.push(...part.packages)
+      systems.push(...offered)
+    }
     files.set(SYSTEMS_LIST, systemsList(systems))
-    files.set(PACKAGES_LIST, packagesList(bios?.packages ?? []))
+    files.set(PACKAGES_LIST, packagesList(packages))
     await writeSite(folder, files, out)
   } finally {
     await rm(scratch, { recursive: true, force: true })
@@ -121,6 +131,7 @@ async function makeSite(flags: SiteFlags, host: SiteHost, run: RunCommand): Prom
   const has = [
     ...(recordings.length > 0 ? ['lists its recordings'] : []),
     ...(path === undefined ? [] : [`${recordings.length > 0 ? 'offers' : 'opens'} ${titleOf(path)} at its prompt`]),
+    ...(flags.desktop === true ? ['offers Debian with X, and Invaders'] : []),
   ]
   return [
     `retrap: the site is in ${out}; it ${has.join(', and ')}\n`,

@@ -17,7 +17,7 @@ import {
   SYSTEMS_LIST,
   systemsList,
 } from './debian-system.ts'
-import { type ListedPackage, PACKAGES_LIST, packagesList } from './packages.ts'
+import { type ListedPackage, PACKAGES_LIST, packagesList, type SitePart } from './packages.ts'
 import type { MoreFiles, SiteFile, SiteServer } from './server.ts'
 
 /** Usual port of a served site. Browsers store a site's data by its port, so the port stays the same if it is free. */
@@ -33,6 +33,7 @@ interface WebFlags {
   readonly port?: number
   readonly open: boolean
   readonly debian?: boolean
+  readonly desktop?: boolean
   readonly out?: string
   readonly recording?: string
   readonly allowHost?: readonly string[]
@@ -47,6 +48,7 @@ export function addWeb(program: Command, host: WebHost): void {
     .description('Serve the site, with machines in web pages, on this computer, and open it; or write it to a folder')
     .option('--port <number>', `TCP port; 0: any (default: ${USUAL_PORT}, or any where it is taken)`, parsePort)
     .option('--debian', 'boot Debian first, amd64 and arm64, and offer both at their prompts; fetched once')
+    .option('--desktop', 'offer Debian with X and a game, and a game that is a kernel; fetched, and booted, once')
     .option(
       '--out <folder>',
       'write the site there, for any web server, with the sources that licences require; do not serve it',
@@ -74,18 +76,19 @@ export function addWeb(program: Command, host: WebHost): void {
     })
 }
 
-/** Stands on the start page until Debian has booted. */
+/** Stand on the start page until Debian has booted. */
 const BOOTING: OfferedSystem = {
   title: 'Debian amd64',
   description: "Debian's kernel with busybox, at its prompt.",
   boots: true,
   options: {},
 }
+const BOOTING_DESKTOP: OfferedSystem = { ...BOOTING, title: 'Debian with X', description: 'A desktop with a game.' }
 
 /** Serves the site until the process is asked to end. */
 async function serve(
   folder: string,
-  { port, open, debian, recording, allowHost = [] }: WebFlags,
+  { port, open, recording, allowHost = [], ...flags }: WebFlags,
   host: WebHost,
 ): Promise<void> {
   const tell = (text: string): void => void host.stderr.write(`retrap: ${text}\n`)
@@ -106,15 +109,16 @@ async function serve(
       if (open) openBrowser(url)
     }
     const packages: ListedPackage[] = []
-    if (debian === true) {
-      files.set(SYSTEMS_LIST, systemsList([BOOTING]))
+    const booting = [...(flags.debian === true ? [BOOTING] : []), ...(flags.desktop === true ? [BOOTING_DESKTOP] : [])]
+    if (booting.length > 0) {
+      files.set(SYSTEMS_LIST, systemsList(booting))
       await offer()
-      packages.push(...(await addDebian(files, host, false)))
+      packages.push(...(await addSystems(files, host, flags, false)))
     }
     files.set(PACKAGES_LIST, packagesList(packages))
     const { addLocalFirmware } = await import('./firmware.ts')
     await addLocalFirmware(files, packages, tell)
-    if (debian !== true) await offer()
+    if (booting.length === 0) await offer()
   } catch (error) {
     server.close()
     throw error
@@ -129,12 +133,12 @@ async function serve(
 }
 
 /** Writes the site to a folder, for publication. */
-async function write(folder: string, out: string, { debian }: WebFlags, host: WebHost): Promise<void> {
+async function write(folder: string, out: string, flags: WebFlags, host: WebHost): Promise<void> {
   const { checkTarget, siteSizes, writeSite } = await import('./static-site.ts')
   // Reported before a file is fetched, or a guest booted.
   await checkTarget(out)
   const files = new Map<string, SiteFile>()
-  const packages = debian === true ? [...(await addDebian(files, host, true))] : []
+  const packages = [...(await addSystems(files, host, flags, true))]
   const { firmwareForOthers } = await import('./firmware.ts')
   const firmware = await firmwareForOthers((text) => void host.stderr.write(`retrap: ${text}\n`))
   for (const [path, file] of firmware?.files ?? []) files.set(path, file)
@@ -153,29 +157,45 @@ function parsePort(text: string): number {
   throw usage(`--port '${text}': expected a number from 0 to 65535`)
 }
 
+type SystemsHost = Pick<SessionHost, 'stderr' | 'createMachine'>
+
 /**
- * Boots Debian, and adds it to the files of the site.
+ * Boots the systems that were requested, and adds them to the files of the site.
  *
  * @param withSources - fetches the sources that redistribution requires
  * @returns the packages that the systems are made of
  */
-async function addDebian(
+async function addSystems(
   files: Map<string, SiteFile>,
-  { stderr, createMachine }: Pick<SessionHost, 'stderr' | 'createMachine'>,
+  host: SystemsHost,
+  { debian, desktop }: Pick<WebFlags, 'debian' | 'desktop'>,
   withSources: boolean,
 ): Promise<readonly ListedPackage[]> {
   const packages: ListedPackage[] = []
-  const make = async (architecture: LinuxArchitecture): Promise<MadeSystem> => {
-    const linux = await fetchShown(({ onProgress }) => fetchDebianFiles(architecture, { withSources, onProgress }))
-    stderr.write(`retrap: booting Debian's kernel ${linux.version}, for the start page …\n`)
-    const made = await makeDebianSystem(linux, createMachine)
-    const listed = await listSystem(made, linux)
-    for (const [name, file] of [...listed.files, ...made.files]) files.set(name, file)
-    packages.push(...listed.packages)
-    return made
+  const systems: OfferedSystem[] = []
+  const add = ({ files: made, packages: listed }: SitePart, offered: readonly OfferedSystem[]): void => {
+    for (const [name, file] of made) files.set(name, file)
+    packages.push(...listed)
+    systems.push(...offered)
   }
-  const made = await makeSystems(['amd64', 'arm64'], make, (text) => void stderr.write(`retrap: ${text}\n`))
-  files.set(SYSTEMS_LIST, systemsList(made.map(({ system }) => system)))
+  if (debian === true) {
+    const make = async (architecture: LinuxArchitecture): Promise<MadeSystem> => {
+      const linux = await fetchShown(({ onProgress }) => fetchDebianFiles(architecture, { withSources, onProgress }))
+      host.stderr.write(`retrap: booting Debian's kernel ${linux.version}, for the start page …\n`)
+      const made = await makeDebianSystem(linux, host.createMachine)
+      const listed = await listSystem(made, linux)
+      add({ ...listed, files: new Map([...listed.files, ...made.files]) }, [made.system])
+      return made
+    }
+    await makeSystems(['amd64', 'arm64'], make, (text) => void host.stderr.write(`retrap: ${text}\n`))
+    if (desktop === true) files.set(SYSTEMS_LIST, systemsList([...systems, BOOTING_DESKTOP]))
+  }
+  if (desktop === true) {
+    const { desktopPart } = await import('./desktop.ts')
+    const { part, offered } = await desktopPart(host, withSources)
+    add(part, offered)
+  }
+  if (systems.length > 0) files.set(SYSTEMS_LIST, systemsList(systems))
   return packages
 }
 

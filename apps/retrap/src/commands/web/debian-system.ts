@@ -107,47 +107,26 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
   const [kernel, config, busybox] = (await Promise.all(paths.map(readBytes))) as [Uint8Array, Uint8Array, Uint8Array]
   const modules = await Promise.all(linux.modulePaths.map(readBytes))
   const initrd = buildInitramfs(busybox, modules, { isKept: true })
-  // The machine gets copies, because it may free the memory.
-  const images = { kernel: kernel.slice(), initrd: initrd.slice() }
   const disk = diskOf(kernel, config)
-  const given = { ...images, architecture, commandLine, disk }
-  const { snapshot, printed } = await runToShell(given, createMachine, async (machine, text) => ({
-    snapshot: await machine.save!(),
-    printed: text,
-  }))
-  const pages = touchedPages(snapshot.pages)
-  const again = { kernel: kernel.slice(), initrd: initrd.slice(), disk: disk.slice(), type: FIRST_COMMAND }
-  await runToShell(
-    { ...given, ...again, snapshot: { state: anHourEarlier(snapshot.state), pages } as MachineSnapshotSource },
-    createMachine,
-    async () => {},
-  )
-  const description = {
-    version: 1,
+  const given: SavedGuest = {
+    ...{ architecture, kernel, initrd, commandLine },
+    devices: (isFirst) => ({
+      drives: [
+        { id: 'disk0', interface: 'virtio', medium: new RawImage(new MemoryStorage(isFirst ? disk : disk.slice())) },
+      ],
+      // The page plugs the cable in.
+      virtio: [{ kind: 'net', network: new Hub().port(), macAddress: bytesOf(MAC_ADDRESS) }],
+    }),
     arguments: [
-      'run',
       ...board.arguments,
-      '--memory',
-      '256M',
-      '--kernel',
-      'vmlinuz',
-      '--initrd',
-      'initrd',
-      '--append',
-      commandLine,
       '--nic',
       `user,mac=${MAC_ADDRESS}`,
       '--drive',
       'file=disk.img,if=virtio,media=disk,id=disk0',
     ],
-    savedAt: new Date().toISOString(),
-    page: { ...board.page, commandLine, network: { kind: 'none', macAddress: MAC_ADDRESS } },
+    page: { ...board.page, network: { kind: 'none', macAddress: MAC_ADDRESS } },
   }
-  const parts: Uint8Array[] = []
-  // Pages replay the terminal's output, and first fetch the pages of RAM that the guest touches first.
-  const state = { ...snapshot.state, console: new TextEncoder().encode(printed), first: pages.touched() }
-  await writeSnapshot({ description, state, pages: snapshot.pages }, (bytes) => parts.push(bytes))
-  const file = Buffer.concat(parts)
+  const file = await snapshotAtShell(given, createMachine)
   const system: OfferedSystem = {
     title: `Debian ${architecture}`,
     description: `Debian's kernel ${linux.version} with busybox, at its prompt, with a disk and a network card.`,
@@ -245,26 +224,66 @@ function anHourEarlier(state: MachineSnapshot['state']): MachineSnapshot['state'
   return earlier
 }
 
-/** @param given.disk - changed as the guest writes to it @param given.type - to the shell of a snapshot */
+/** A guest of Linux, which is saved at its shell's prompt. */
+export interface SavedGuest {
+  readonly architecture: LinuxArchitecture
+  readonly kernel: Uint8Array
+  readonly initrd: Uint8Array
+  readonly commandLine: string
+  /** Its devices, anew for each machine. Disks of the first one go with the snapshot. */
+  readonly devices: (isFirst: boolean) => Partial<MachineOptions>
+  /** Arguments of `retrap run` for the devices. */
+  readonly arguments: readonly string[]
+  /** Options of the page's machine, beside the command line. */
+  readonly page: Readonly<Record<string, unknown>>
+}
+
+/**
+ * Boots a guest to its shell's prompt.
+ *
+ * @returns its snapshot, as a file that a page goes on from
+ * @throws CliError `ERR_INPUT` for a guest that comes to no prompt
+ */
+export async function snapshotAtShell(guest: SavedGuest, createMachine: CreateMachine): Promise<Uint8Array> {
+  const { commandLine } = guest
+  const { snapshot, printed } = await runToShell(guest, createMachine, {}, async (machine, text) => ({
+    snapshot: await machine.save!(),
+    printed: text,
+  }))
+  const pages = touchedPages(snapshot.pages)
+  const later = { state: anHourEarlier(snapshot.state), pages } as MachineSnapshotSource
+  await runToShell(guest, createMachine, { snapshot: later }, async () => {})
+  const images = ['--memory', '256M', '--kernel', 'vmlinuz', '--initrd', 'initrd', '--append', commandLine]
+  const description = {
+    version: 1,
+    arguments: ['run', ...images, ...guest.arguments],
+    savedAt: new Date().toISOString(),
+    page: { ...guest.page, commandLine },
+  }
+  const parts: Uint8Array[] = []
+  // Pages replay the terminal's output, and first fetch the pages of RAM that the guest touches first.
+  const state = { ...snapshot.state, console: new TextEncoder().encode(printed), first: pages.touched() }
+  await writeSnapshot({ description, state, pages: snapshot.pages }, (bytes) => parts.push(bytes))
+  return Buffer.concat(parts)
+}
+
+/** @param from.snapshot - a command is typed to its shell then */
 async function runToShell<T>(
-  {
-    disk,
-    type,
-    ...given
-  }: Required<Pick<MachineOptions, 'kernel' | 'initrd' | 'architecture' | 'commandLine'>> &
-    Pick<MachineOptions, 'snapshot'> & { readonly disk: Uint8Array; readonly type?: string },
+  { architecture, commandLine, kernel, initrd, devices }: SavedGuest,
   createMachine: CreateMachine,
+  from: Pick<MachineOptions, 'snapshot'>,
   atPrompt: (machine: Machine, printed: string) => Promise<T>,
 ): Promise<T> {
+  const isFirst = from.snapshot === undefined
   const machine = await createMachine({
-    ...given,
+    ...{ architecture, commandLine, ...from },
+    // The machine gets copies, because it may free the memory.
+    ...{ kernel: kernel.slice(), initrd: initrd.slice() },
     memoryBytes: MEMORY_BYTES,
     cpus: 1,
     generation: {},
     devices: [],
-    drives: [{ id: 'disk0', interface: 'virtio', medium: new RawImage(new MemoryStorage(disk)) }],
-    // The page plugs the cable in.
-    virtio: [{ kind: 'net', network: new Hub().port(), macAddress: bytesOf(MAC_ADDRESS) }],
+    ...devices(isFirst),
     deviceServers: [],
     clock: 'real',
     jit: true,
@@ -277,7 +296,7 @@ async function runToShell<T>(
       printed += Buffer.from(bytes).toString('latin1')
       if (SHELL_PROMPT.test(printed.replaceAll(WHERE_IS_THE_CURSOR, ''))) stop.abort()
     })
-    if (type !== undefined) typing = setTimeout(() => machine.serialPorts[0]!.receive(Buffer.from(type)), CATCH_UP_MS)
+    if (!isFirst) typing = setTimeout(() => machine.serialPorts[0]!.receive(Buffer.from(FIRST_COMMAND)), CATCH_UP_MS)
     const { reason } = await machine.run({ signal: stop.signal, timeoutMs: DEADLINE_MS })
     if (reason !== 'stopped')
       throw new CliError('ERR_INPUT', `Debian has come to no prompt, and the machine has ended: ${reason}`)

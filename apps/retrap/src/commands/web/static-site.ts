@@ -82,6 +82,8 @@ const PARTS: readonly (readonly [prefix: string, name: string])[] = [
   ['firmware/', 'firmware, loaded when a disk or a CD is started'],
   ['systems/debian-amd64/', 'Debian amd64: snapshot, kernel, initial RAM disk, disk'],
   ['systems/debian-arm64/', 'Debian arm64: snapshot, kernel, initial RAM disk, disk'],
+  ['systems/desktop/', 'Debian with X: snapshot, kernel, initial RAM disk'],
+  ['systems/invaders/', 'Invaders'],
   ['machine/', 'the machine, at its prompt, and its files'],
   ['recordings/', 'recordings'],
   ['debian/', 'copyright files and licences of what is from Debian'],
