@@ -49,6 +49,8 @@ interface Alert {
   readonly text: string
   /** `action`: of the user's, removed by the action after it; `guest`: removed when the machine runs anew. */
   readonly cause: 'action' | 'guest'
+  /** The guest's time before which the debugger may show it. */
+  readonly guestMs?: number
 }
 
 /** A machine in the page, from creation to end. */
@@ -62,6 +64,8 @@ export interface MachineLife {
   /** The last event. */
   readonly note: string
   readonly alert: string
+  /** The guest's time, in milliseconds, at which the trouble of the alert began. */
+  readonly troubleMs: number | undefined
   readonly say: (note: string) => void
   readonly dismiss: () => void
   /** Clears the alert whose text begins with `start`. */
@@ -113,6 +117,7 @@ export function useMachine(chosen: Chosen): MachineLife {
       signal.addEventListener('abort', () => made.dispose())
       made.on('state', changed)
       made.on('warning', warn)
+      made.on('trouble', ({ message, guestMs }) => setAlert({ text: message, cause: 'guest', guestMs }))
       // The display has moved to another instant: clear an alert about the previous one.
       made.on('console', () => setAlert((before) => (before?.text.startsWith(OF_PAST) === true ? null : before)))
       made.on('exit', ({ reason, detail }) => {
@@ -145,6 +150,7 @@ export function useMachine(chosen: Chosen): MachineLife {
   return {
     ...{ machine, isMade, state, progress, note, say, attempt },
     alert: alert?.text ?? '',
+    troubleMs: alert?.guestMs,
     dismiss: () => setAlert(null),
     settle: (start) => setAlert((before) => (before?.text.startsWith(start) === true ? null : before)),
     run: () => machine !== null && run(machine),

@@ -155,6 +155,11 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
           <div class="alerts">
             <div class="alert">
               <Alert>{life.alert}</Alert>
+              {life.troubleMs !== undefined && machine !== null && isOn && (
+                <button onClick={() => attempt(() => openBefore(machine, life.troubleMs!, life.say))}>
+                  Open the debugger before it
+                </button>
+              )}
               <button aria-label="Dismiss" onClick={life.dismiss}>
                 <Icon name="close" />
               </button>
@@ -217,6 +222,14 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
       )}
     </div>
   )
+}
+
+/** Opens the debugger at the instant before a trouble of the guest's, or at the present where the machine is not recorded. */
+async function openBefore(machine: Machine, guestMs: number, say: (note: string) => void): Promise<void> {
+  document.querySelector<HTMLElement>('#tab-debugger')?.click()
+  const { goBefore } = await import('./debugger/use-debugger.ts')
+  if (!(await goBefore(machine, guestMs)))
+    say('It is not recorded, and is shown as it stands. Of a machine that is recorded, the debugger goes before this.')
 }
 
 type InstrumentParts = typeof instrument

@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export { type GuestTrouble, GuestWatch } from './lifecycle/guest-trouble.ts'
 export { buildAcpiTables } from './acpi/index.ts'
 export type { AcpiBoard, AcpiTables } from './acpi/index.ts'
 export { describeThrown } from '@retrap/device/host'

@@ -87,6 +87,7 @@ class RetrapMachineElement extends Base implements MachineElement {
       note.textContent = machine.turns ?? ''
       machine.on('resize', ({ width }) => canvas.toggleAttribute('data-on', width > 0))
       machine.on('warning', (message) => (note.textContent = message))
+      machine.on('trouble', ({ message }) => (note.textContent = message))
       machine.on(
         'exit',
         ({ reason, detail }) => (note.textContent = detail?.message ?? `The machine is off: ${reason}.`),

@@ -1,4 +1,4 @@
-import type { MachineExit } from '@retrap/machine'
+import type { GuestTrouble, MachineExit } from '@retrap/machine'
 import type { RunPosition, TravelStop } from './debugger.ts'
 import type { Progress } from './options.ts'
 import type { MachineState } from './protocol.ts'
@@ -47,6 +47,8 @@ export interface MachineEvents {
   readonly progress: Progress
   /** A disk has failed for the guest, or a network refuses a connection, with the reason. */
   readonly warning: string
+  /** The guest does not go on by itself: its kernel has panicked, as it says on the serial port, or it is halted for good. */
+  readonly trouble: GuestTrouble
   /** The size of the picture has changed; 0 × 0: the display is off. */
   readonly resize: { readonly width: number; readonly height: number }
   /** The guest drives another kind of pointer. */

@@ -418,6 +418,8 @@ export class Machine {
         return this.#events.tell('pointer', message.pointer)
       case 'warning':
         return this.#events.tell('warning', message.message)
+      case 'trouble':
+        return this.#events.tell('trouble', message.trouble)
       case 'position':
         return this.#events.tell('position', { position: message.position, stop: message.stop })
       case 'exit':

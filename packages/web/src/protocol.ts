@@ -1,7 +1,7 @@
 // The messages between a page and the Worker of its machine. Both come from one build, so the protocol has no versions.
 import type { KeyboardLayoutName } from '@retrap/display'
 import type { GuestPages } from '@retrap/hvm'
-import type { MachineExit, PcStatistics } from '@retrap/machine'
+import type { GuestTrouble, MachineExit, PcStatistics } from '@retrap/machine'
 import type { ArmStatistics } from '@retrap/machine/arm'
 import type { Snapshot, SnapshotFrames } from '@retrap/snapshot'
 import type { DebuggerCalls, RunPosition, TravelStop } from './debugger.ts'
@@ -197,6 +197,7 @@ export type FromWorker =
   | { readonly event: 'state'; readonly state: MachineState }
   | { readonly event: 'pointer'; readonly pointer: 'none' | 'relative' | 'absolute' }
   | { readonly event: 'warning'; readonly message: string }
+  | { readonly event: 'trouble'; readonly trouble: GuestTrouble }
   | { readonly event: 'exit'; readonly exit: MachineExit }
   /** The debugger has moved, or the machine has reached a stop. */
   | { readonly event: 'position'; readonly position: RunPosition; readonly stop: TravelStop | null }

@@ -210,10 +210,26 @@ export function useRecord(machine: Machine, look: () => Promise<void>) {
 
 const stores = new WeakMap<Machine, DebuggerStore>()
 
-/** Subscribes to a machine's debugger. @param isDeep - includes the vCPUs' state */
-export function useDebugger(machine: Machine, isDeep: boolean): DebuggerView {
+function storeOf(machine: Machine): DebuggerStore {
   let store = stores.get(machine)
   if (store === undefined) stores.set(machine, (store = new DebuggerStore(machine)))
+  return store
+}
+
+/** Has a machine stand still, and shows it before an instant of the guest's time. @returns false: it is not recorded, and is shown as it is */
+export async function goBefore(machine: Machine, guestMs: number): Promise<boolean> {
+  if (machine.state === 'running') await machine.pause()
+  const isRecorded = await machine.debugger.position().then(
+    () => true,
+    () => false,
+  )
+  if (isRecorded) await storeOf(machine).goToTime(guestMs)
+  return isRecorded
+}
+
+/** Subscribes to a machine's debugger. @param isDeep - includes the vCPUs' state */
+export function useDebugger(machine: Machine, isDeep: boolean): DebuggerView {
+  const store = storeOf(machine)
   const [, setKnown] = useState(store.known)
   const { known, look, go, goTo, goToTime, play, ask, change } = store
   useEffect(() => store.watch(() => setKnown(store.known), isDeep), [store, isDeep])

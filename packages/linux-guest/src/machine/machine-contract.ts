@@ -137,6 +137,8 @@ export interface Machine {
   /** Resets the machine in place; absent from replays. */
   reset?(images: MachineImages): Promise<void>
   run(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<MachineExit>
+  /** See `Pc`; absent: the machine cannot tell. */
+  readonly isHaltedForGood?: boolean
   statistics(): MachineStatistics
   /** Saves the whole machine between two instructions. A machine that runs goes on. */
   save?(options?: MachineSaveOptions): Promise<MachineSnapshot>

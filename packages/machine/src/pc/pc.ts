@@ -2,6 +2,7 @@ import type { GdbTarget } from '@retrap/gdb'
 import { type DomainVapic, MOST_THREADS } from '@retrap/hvm'
 import type { PcGdbOptions } from '../debugger/pc-debugger.ts'
 import { MachineError } from '../errors.ts'
+import { isHaltedForGood } from '../lifecycle/guest-trouble.ts'
 import { measurePc, type PcStatistics } from '../lifecycle/statistics.ts'
 import { type ComposedMachine, Machine } from '../machine/machine.ts'
 import type { MachineGate } from '../machine/machine-gate.ts'
@@ -69,6 +70,14 @@ export class Pc extends Machine<PcKind> {
   async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
     const { machineGdbTarget, pcGdbMachine } = await import('../debugger/pc-debugger.ts')
     return machineGdbTarget(pcGdbMachine, this.domain, await this.debugger(), options)
+  }
+
+  /**
+   * Whether all processors have executed HLT with interrupts off, or were never started. Only an NMI, an SMI or a reset changes
+   * that. False while the processors are in threads of their own.
+   */
+  get isHaltedForGood(): boolean {
+    return isHaltedForGood(this.domain)
   }
 
   /** Returns counts since power-on. */

@@ -1,6 +1,6 @@
 import type { DeviceFailure } from '@retrap/ioreq'
 import { type Mouse, Screen } from '@retrap/display'
-import type { MachineExit, PcOptions } from '@retrap/machine'
+import { GuestWatch, type MachineExit, Pc, type PcOptions } from '@retrap/machine'
 import { WebError } from '../errors.ts'
 import type { FromWorker, MachineState, SavedSnapshot, SentOptions } from '../protocol.ts'
 import type { AttachedDevices } from './attached-devices.ts'
@@ -24,6 +24,8 @@ export type Send = (message: FromWorker, transfer?: Transferable[]) => void
 
 /** 60 frames a second. */
 const FRAME_MS = 16
+/** Milliseconds between looks whether the guest is halted for good. */
+const LOOK_MS = 1000
 /** The answer to keys while the past is shown. */
 const PAST =
   'This is the past, and nobody takes what you type: Now in the debugger leads back to the machine, Go on from here has it go on here.'
@@ -70,6 +72,7 @@ export class MachineLife {
   saved: Pick<SavedSnapshot, 'instant' | 'pages'> | null = null
   /** The serial output that is shown in place of the machine's own; null: that is shown. */
   shown: Uint8Array | null = null
+  #watch: GuestWatch | null = null
   /** The work between two turns of the machine. */
   readonly #errands: (() => Promise<void>)[] = []
 
@@ -133,7 +136,13 @@ export class MachineLife {
     this.pc = await this.#createBoard(snapshot, opened)
     this.impairments.applyAll(this.impairable(this.pc))
     // The output of an opened recording is not shown again.
-    if (opened === null) this.pc.serial.onTransmit((bytes) => this.serial.transmit(bytes))
+    const watch = new GuestWatch(this.pc.domain.clock, (trouble) => this.send({ event: 'trouble', trouble }))
+    this.#watch = watch
+    if (opened === null)
+      this.pc.serial.onTransmit((bytes) => {
+        this.serial.transmit(bytes)
+        watch.printed(bytes)
+      })
     if (snapshot !== null) this.#goesOn(snapshot)
     if (unread !== undefined && unread.length > 0) this.pc.serial.receive(unread)
   }
@@ -289,7 +298,9 @@ export class MachineLife {
         this.#stop = new AbortController()
         if (this.told !== 'running') this.tellState('running')
         const { signal } = this.#stop
-        const exit = await (this.recording ?? this.pc!).run({ signal })
+        const { pc } = this
+        const looking = setInterval(() => this.#watch?.look(pc instanceof Pc && pc.isHaltedForGood), LOOK_MS)
+        const exit = await (this.recording ?? pc!).run({ signal }).finally(() => clearInterval(looking))
         await this.serial.ready()
         if (exit.reason === 'reset') this.#anew ??= this.route.hold()
         else if (exit.reason !== 'stopped' && this.#anew === null) return this.#end(exit)

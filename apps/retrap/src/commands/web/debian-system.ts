@@ -87,6 +87,8 @@ const MAC_ADDRESS = '52:54:00:12:34:56'
 const FIRST_COMMAND = 'ls\n'
 /** Guest time for timers that became due while the guest was a file. */
 const CATCH_UP_MS = 4000
+/** Characters of a guest's output in an error. */
+const SHOWN = 400
 /** Host time limit for the guest's prompt. */
 const DEADLINE_MS = 600_000
 
@@ -298,8 +300,13 @@ async function runToShell<T>(
     })
     if (!isFirst) typing = setTimeout(() => machine.serialPorts[0]!.receive(Buffer.from(FIRST_COMMAND)), CATCH_UP_MS)
     const { reason } = await machine.run({ signal: stop.signal, timeoutMs: DEADLINE_MS })
-    if (reason !== 'stopped')
-      throw new CliError('ERR_INPUT', `Debian has come to no prompt, and the machine has ended: ${reason}`)
+    if (reason !== 'stopped') {
+      const end = JSON.stringify(printed.slice(-SHOWN))
+      throw new CliError(
+        'ERR_INPUT',
+        `Debian has come to no prompt, and the machine has ended: ${reason}; it has printed ${end}`,
+      )
+    }
     return await atPrompt(machine, printed)
   } finally {
     clearTimeout(typing)

@@ -70,11 +70,19 @@ const PROGRAMS: readonly DistributedMembers[] = [
   },
   { package: 'xserver-xorg-input-evdev', members: [`${XORG}/modules/input/evdev_drv.so`] },
   { package: 'x11-xkb-utils', members: ['./usr/bin/xkbcomp'] },
-  { package: 'xkb-data', members: ['rules/evdev', 'keycodes', 'types', 'compat', 'symbols'].map((x) => `${XKB}/${x}`) },
-  { package: 'libx11-data', members: ['./usr/share/X11/locale/*.*', './usr/share/X11/locale/C'] },
+  {
+    package: 'xkb-data',
+    members: ['rules/base', 'rules/evdev', 'keycodes', 'types', 'compat', 'symbols', 'geometry/pc'].map(
+      (x) => `${XKB}/${x}`,
+    ),
+  },
+  { package: 'libx11-data', members: ['locale.*', 'compose.dir', 'C'].map((name) => `./usr/share/X11/locale/${name}`) },
   { package: 'twm', members: ['./usr/bin/twm'] },
   { package: 'xbill', members: ['./usr/games/xbill', './usr/share/xbill', './var/games'] },
-  ...LIBRARIES.split(' ').map((name) => ({ package: name, members: name === 'libc6' ? ['./lib/*.so*', './lib64'] : ['./*lib/*.so*'] })),
+  ...LIBRARIES.split(' ').map((name) => ({
+    package: name,
+    members: name === 'libc6' ? ['./lib/*.so*', './lib64'] : ['./*lib/*.so*'],
+  })),
 ]
 
 /** The server's configuration: the screen, the keyboard and the tablet, without a service that finds them. */
@@ -167,13 +175,14 @@ server=$!
 until [ -S /tmp/.X11-unix/X0 ]; do sleep 0.2; done
 twm -f /etc/twmrc &
 sleep 1
-xbill -geometry +198+66 2>/dev/null &
+xbill -geometry +198+66 2>/tmp/game.log &
 game=$!
 work() { for process in $server $game; do cut -d' ' -f3,14,15 /proc/$process/stat; done; }
 still=0
 until [ $still = 3 ]; do
   before=$(work)
   sleep 2
+  [ -d /proc/$game ] || { grep EE /tmp/x.log; cat /tmp/game.log; poweroff -f; }
   [ "$(work)" = "$before" ] && [ "\${before#*R}" = "$before" ] && still=$((still + 1)) || still=0
 done
 `

@@ -1,9 +1,16 @@
-import { defined } from '@retrap/basics'
+import { defined, printable } from '@retrap/basics'
 import { rmSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { constants } from 'node:os'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
-import { describeThrown, type MachineExit, type MachineTrait, requireSupported, traitsOf } from '@retrap/machine'
+import {
+  describeThrown,
+  GuestWatch,
+  type MachineExit,
+  type MachineTrait,
+  requireSupported,
+  traitsOf,
+} from '@retrap/machine'
 import { BackEnds } from '../back-ends/back-ends.ts'
 import { SessionDisplay } from '../display/session-display.ts'
 import { flushDevices } from '../devices/devices.ts'
@@ -502,7 +509,16 @@ class Session {
   }
 
   #connect(machine: Machine): void {
-    const print = (bytes: Uint8Array): void => this.#terminal.print(bytes)
+    const watch = new GuestWatch(
+      machine.domain.clock ?? performance,
+      ({ message }) => void this.#host.stderr.write(`\r\nretrap: ${printable(message)}\r\n`),
+    )
+    const looking = setInterval(() => watch.look(machine.isHaltedForGood === true), LOOK_MS).unref()
+    this.#closing.push(() => clearInterval(looking))
+    const print = (bytes: Uint8Array): void => {
+      this.#terminal.print(bytes)
+      watch.printed(bytes)
+    }
     this.#wires.connect(machine, print)
     this.#devices?.follow(machine)
     machine.xenConsole?.onTransmit(this.#terminal.isConsole ? print : (bytes) => this.#wires.ends[0]?.write(bytes))
@@ -596,6 +612,8 @@ const E_MACHINE = 18
 const EM_386 = 3
 /** Time for readers to take output after the user has ended the run. */
 const LAST_CALL_MS = 150
+/** Milliseconds between looks whether the guest is halted for good. */
+const LOOK_MS = 1000
 /** Milliseconds for the run to notice `--timeout` by itself. */
 const LATE_MS = 500
 /** Longest time that the cleanup after a run may block the event loop. */
