@@ -41,6 +41,8 @@ export class AttachedDevice extends Stateful {
   readonly device: UsbDevice
   readonly speed: UsbSpeed
   readonly #halted = new Set<number>()
+  /** The configuration that the device knows of. */
+  #told = 0
   readonly #r = this.keeps(
     {
       name: { save: (): string => this.name, restore: (): void => {} },
@@ -53,7 +55,13 @@ export class AttachedDevice extends Stateful {
         reset: (): void => this.device.reset?.(),
       },
     },
-    { device: 'usb' },
+    {
+      device: 'usb',
+      // A reset takes the configuration away, and a restored device has that of its state.
+      settled: (): void => {
+        if (this.#told !== this.#r.configuration) this.#tell()
+      },
+    },
   )
 
   /** @throws DeviceError `ERR_OPTION` for a description that makes no device */
@@ -74,12 +82,9 @@ export class AttachedDevice extends Stateful {
     return this.#r.remoteWakeup
   }
 
-  /** Resets the device, as a reset of its port does. */
-  override reset(): void {
-    const wasConfigured = this.#r.configuration !== 0
-    this.#r.configuration = 0
-    if (wasConfigured) this.device.configured?.(0)
-    super.reset()
+  #tell(): void {
+    this.#told = this.#r.configuration
+    this.device.configured?.(this.#told)
   }
 
   in(address: number, length: number): Uint8Array | UsbRefusal {
@@ -198,7 +203,7 @@ export class AttachedDevice extends Stateful {
     if (value > 1) return 'stall'
     this.#r.configuration = value
     this.#halted.clear()
-    this.device.configured?.(value)
+    this.#tell()
     return NOTHING
   }
 }

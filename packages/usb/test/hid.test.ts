@@ -1,4 +1,5 @@
 import type { InputBackend, InputClient, InputEvent } from '@retrap/device'
+import { AttachedDevice } from '../src/attached-device.ts'
 import { describe, expect, test } from 'vitest'
 import { UsbKeyboard, UsbPointer, type UsbSetup } from '../src/index.ts'
 import { DATA, IOC, trbType, XhciDriver } from './support/xhci-driver.ts'
@@ -217,3 +218,11 @@ describe('mouse and tablet (HID 1.11, appendix B.2)', () => {
 function bound(guest: HidGuest): { readonly input: TestInput; readonly reports: () => number[][] } {
   return { input: guest.input, reports: () => guest.reports() }
 }
+
+test('a device of a restored machine takes input at once', () => {
+  const inputs = [new TestInput(), new TestInput()]
+  const [one, other] = inputs.map((input) => new AttachedDevice(new UsbPointer({ kind: 'tablet', input })))
+  one!.control({ type: 0, request: 9, value: 1, index: 0, length: 0 }, new Uint8Array())
+  other!.restore(one!.save())
+  expect(inputs[1]!.told).toEqual([{ active: true }, { kind: 'absolute' }, 'ready'])
+})
