@@ -59,13 +59,9 @@ export class GuestWatch {
   }
 }
 
-const RFLAGS_IF = 1 << 9
-
 /** Whether all processors have executed HLT with interrupts off, or were never started. An NMI, an SMI or a reset may still wake them. */
 export const isHaltedForGood = ({ vcpus, architecture, asleep }: X86Domain): boolean =>
   !asleep &&
   architecture.threads?.areRunning !== true &&
   vcpus.some(({ cpu }) => cpu.halted) &&
-  vcpus.every(
-    ({ cpu }) => cpu.dormant && (cpu.waitsForStartup || (cpu.halted && (cpu.materialiseFlags() & RFLAGS_IF) === 0)),
-  )
+  vcpus.every(({ cpu }) => cpu.waitsForStartup || (cpu.halted && !cpu.interruptsEnabled))

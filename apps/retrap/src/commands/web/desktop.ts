@@ -319,7 +319,7 @@ async function desktopSystems(
   }
   const invadersSystem: OfferedSystem = {
     title: 'Invaders',
-    description: 'A game that is a kernel of its own, in text mode: arrow keys and the space bar.',
+    description: 'A game that is a kernel of its own, in text mode.',
     bytes: game.length,
     options: { vga: 'std', memoryBytes: 16 * MIB, kernel: GAME },
   }

@@ -82,7 +82,7 @@ export async function listPackage(
   })
   const licences = await Promise.all(
     licencesNamedIn(texts.join('\n')).map(async (licence) => {
-      const at = `debian/licences/${licence}.txt`
+      const at = licencePath(licence)
       const path = join(licenceTexts.folder, 'usr/share/common-licenses', licence)
       const text = await readFile(path).catch(() => {
         throw new CliError(
@@ -111,8 +111,11 @@ export async function listPackage(
   }
 }
 
+/** Path of a licence's text below the site. */
+export const licencePath = (licence: string): string => `debian/licences/${licence}.txt`
+
 /** The licences whose texts a copyright file refers to. */
-function licencesNamedIn(copyright: string): string[] {
+export function licencesNamedIn(copyright: string): string[] {
   const named = [...copyright.matchAll(/\/usr\/share\/common-licenses\/([A-Z][\w.-]*\w)/g)].map(([, name = '']) => name)
   // Version 3 of the Lesser GPL is a set of permissions added to the GPL.
   return [...new Set([...named, ...(named.includes('LGPL-3') ? ['GPL-3'] : [])])].toSorted()

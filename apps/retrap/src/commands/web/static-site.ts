@@ -4,7 +4,14 @@ import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFi
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { CliError } from '@retrap/linux-guest/errors'
-import { type ListedFile, type ListedPackage, type ListedSource, PACKAGES_LIST } from './packages.ts'
+import {
+  licencePath,
+  licencesNamedIn,
+  type ListedFile,
+  type ListedPackage,
+  type ListedSource,
+  PACKAGES_LIST,
+} from './packages.ts'
 import type { MoreFiles } from './server.ts'
 
 /** Files by which a folder is known as an earlier site. */
@@ -141,7 +148,10 @@ export async function checkLicences(folder: string): Promise<void> {
 async function checkPackage(folder: string, one: ListedPackage): Promise<void> {
   const { name, files, copyrights, licences, sources } = one
   if (copyrights.length === 0) throw lacks(name, 'a copyright file')
-  if (licences.length === 0) throw lacks(name, 'the text of a licence')
+  const texts = await Promise.all(copyrights.map((path) => readFile(join(folder, path), 'utf8').catch(() => '')))
+  // A copyright file has a licence as a text, or names one of Debian's common licences.
+  for (const licence of licencesNamedIn(texts.join('\n')))
+    if (!licences.includes(licencePath(licence))) throw lacks(name, `the text of a licence: ${licence}`)
   for (const path of [...copyrights, ...licences])
     if ((await readFile(join(folder, path)).catch(() => '')).length === 0) throw lacks(name, path)
   if (sources.length === 0) throw lacks(name, 'its sources')
