@@ -1,4 +1,4 @@
-import type { Machine, MachineState, Progress } from '@retrap/web'
+import type { Machine, MachineEvents, MachineState, Progress } from '@retrap/web'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Chosen } from './settings.ts'
 
@@ -42,6 +42,8 @@ function takeWorker(): Worker | null {
   return worker
 }
 
+export type GuestTrouble = MachineEvents['trouble']
+
 export type PageState = MachineState | 'loading' | 'failed'
 
 /** The trouble, until its cause is gone, or the user has read it. */
@@ -49,8 +51,8 @@ interface Alert {
   readonly text: string
   /** `action`: of the user's, removed by the action after it; `guest`: removed when the machine runs anew. */
   readonly cause: 'action' | 'guest'
-  /** The guest's time before which the debugger may show it. */
-  readonly guestMs?: number
+  /** The guest's trouble, before which the debugger may go. */
+  readonly trouble?: GuestTrouble
 }
 
 /** A machine in the page, from creation to end. */
@@ -64,8 +66,8 @@ export interface MachineLife {
   /** The last event. */
   readonly note: string
   readonly alert: string
-  /** The guest's time, in milliseconds, at which the trouble of the alert began. */
-  readonly troubleMs: number | undefined
+  /** The guest's trouble that the alert tells. */
+  readonly trouble: GuestTrouble | undefined
   readonly say: (note: string) => void
   readonly dismiss: () => void
   /** Clears the alert whose text begins with `start`. */
@@ -97,8 +99,9 @@ export function useMachine(chosen: Chosen): MachineLife {
     const { signal } = control
     const warn = (text: string): void => setAlert({ text, cause: 'guest' })
     const changed = (next: PageState): void => {
-      // The machine was switched on anew: its last end is past.
-      if (next === 'running' && last.current === 'off') setAlert(null)
+      // The machine was switched on anew: its last end is past. One that goes on may be in trouble again.
+      const wasOff = last.current === 'off'
+      if (next === 'running') setAlert((before) => (wasOff || before?.trouble !== undefined ? null : before))
       last.current = next
       setState(next)
     }
@@ -117,7 +120,7 @@ export function useMachine(chosen: Chosen): MachineLife {
       signal.addEventListener('abort', () => made.dispose())
       made.on('state', changed)
       made.on('warning', warn)
-      made.on('trouble', ({ message, guestMs }) => setAlert({ text: message, cause: 'guest', guestMs }))
+      made.on('trouble', (trouble) => setAlert({ text: trouble.message, cause: 'guest', trouble }))
       // The display has moved to another instant: clear an alert about the previous one.
       made.on('console', () => setAlert((before) => (before?.text.startsWith(OF_PAST) === true ? null : before)))
       made.on('exit', ({ reason, detail }) => {
@@ -150,7 +153,7 @@ export function useMachine(chosen: Chosen): MachineLife {
   return {
     ...{ machine, isMade, state, progress, note, say, attempt },
     alert: alert?.text ?? '',
-    troubleMs: alert?.guestMs,
+    trouble: alert?.trouble,
     dismiss: () => setAlert(null),
     settle: (start) => setAlert((before) => (before?.text.startsWith(start) === true ? null : before)),
     run: () => machine !== null && run(machine),

@@ -7,7 +7,7 @@ import { Ask } from './ask.tsx'
 import { useImpairments } from './impairments.ts'
 import type * as instrument from './debugger/instrument.tsx'
 import { useKeeping } from './keeping.ts'
-import { type MachineLife, type PageState, useMachine } from './machine-life.ts'
+import { type GuestTrouble, type MachineLife, type PageState, useMachine } from './machine-life.ts'
 import { ScreenPanel } from './screen-panel.tsx'
 import { SerialPanel } from './serial-panel.tsx'
 import type { Chosen } from './settings.ts'
@@ -155,8 +155,8 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
           <div class="alerts">
             <div class="alert">
               <Alert>{life.alert}</Alert>
-              {life.troubleMs !== undefined && machine !== null && isOn && (
-                <button onClick={() => attempt(() => openBefore(machine, life.troubleMs!, life.say))}>
+              {life.trouble !== undefined && machine !== null && isOn && (
+                <button onClick={() => attempt(() => openBefore(machine, life.trouble!, life.say))}>
                   Open the debugger before it
                 </button>
               )}
@@ -225,10 +225,10 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
 }
 
 /** Opens the debugger at the instant before a trouble of the guest's, or at the present where the machine is not recorded. */
-async function openBefore(machine: Machine, guestMs: number, say: (note: string) => void): Promise<void> {
+async function openBefore(machine: Machine, trouble: GuestTrouble, say: (note: string) => void): Promise<void> {
   document.querySelector<HTMLElement>('#tab-debugger')?.click()
   const { goBefore } = await import('./debugger/use-debugger.ts')
-  if (!(await goBefore(machine, guestMs)))
+  if (!(await goBefore(machine, trouble)))
     say('It is not recorded, and is shown as it stands. Of a machine that is recorded, the debugger goes before this.')
 }
 

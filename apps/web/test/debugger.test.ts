@@ -50,6 +50,32 @@ describeSite('the debugger', (site) => {
     if (folder !== undefined) await page.screenshot({ path: `${folder}/${name}.png` as `${string}.png` })
   }
 
+  test('a panic is told, and the debugger opens before it', { timeout: 120_000 }, async () => {
+    const own = await newPage(site.browser, said)
+    const at = visitorOf(own)
+    await at.goto(site.server.origin)
+    await press(at, 'Start the embedded guest')
+    await seen(() => terminalOf(at), /retrap> \s*$/)
+    const text = (where: string) => (): Promise<string> =>
+      own.evaluate((what) => document.querySelector<HTMLElement>(what)?.innerText ?? '', where)
+    const say = async (): Promise<void> => {
+      await press(at, 'Type in the terminal')
+      await at.type('echo Kernel panic - not syncing: of a test\n')
+      await seen(text('.alerts'), /^The kernel has panicked: of a test/)
+      await press(at, 'Open the debugger before it')
+    }
+    await say()
+    // What is not recorded stands where it is.
+    await seen(text('.status'), /It is not recorded/)
+    await press(at, 'Continue')
+    await press(at, 'Record')
+    await seen(text('.instrument'), /^Now/m)
+    await say()
+    await seen(text('.instrument'), /^In the past/m)
+    expect((await terminalOf(at)).match(/^Kernel panic/gm)).toHaveLength(1)
+    await own.close()
+  })
+
   test('records, goes back, finds a writer, and goes on', { timeout: 120_000 }, async () => {
     await press(visitor, 'Debugger')
     await shot('debugger-off')

@@ -1,3 +1,4 @@
+import type { GuestTrouble } from '../machine-life.ts'
 import type {
   Machine,
   MachineChange,
@@ -216,15 +217,24 @@ function storeOf(machine: Machine): DebuggerStore {
   return store
 }
 
-/** Has a machine stand still, and shows it before an instant of the guest's time. @returns false: it is not recorded, and is shown as it is */
-export async function goBefore(machine: Machine, guestMs: number): Promise<boolean> {
+/**
+ * Has a machine stand still, and goes to just before it told its trouble: before the call that printed the line, or back by one
+ * instruction.
+ *
+ * @returns false: it is not recorded, and is shown as it is
+ */
+export async function goBefore(machine: Machine, { line }: GuestTrouble): Promise<boolean> {
   if (machine.state === 'running') await machine.pause()
-  const isRecorded = await machine.debugger.position().then(
+  const { debugger: debug } = machine
+  const isRecorded = await debug.position().then(
     () => true,
     () => false,
   )
-  if (isRecorded) await storeOf(machine).goToTime(guestMs)
-  return isRecorded
+  if (!isRecorded) return false
+  const writer = line === undefined ? undefined : await debug.whoWrote({ printed: line, line })
+  const { go, goTo } = storeOf(machine)
+  await (writer !== undefined && 'instruction' in writer ? goTo(writer.instruction) : go(() => debug.stepBack()))
+  return true
 }
 
 /** Subscribes to a machine's debugger. @param isDeep - includes the vCPUs' state */

@@ -6,12 +6,12 @@ export interface GuestTrouble {
   readonly kind: 'panic' | 'halt'
   /** What has happened, as a sentence. */
   readonly message: string
-  /** The guest's time at which it began, in milliseconds since power-on. */
-  readonly guestMs: number
+  /** The line of the console that says so; absent: none does. */
+  readonly line?: string
 }
 
-/** Source: Linux, kernel/panic.c, `panic`: the text is printed again at the end, as `---[ end Kernel panic … ]---`. */
-const PANIC = /(?<!end )Kernel panic - not syncing: (.*)/
+/** A line of the kernel's log, with its time and its thread where they are printed. Source: Linux, kernel/panic.c, `panic`. */
+const PANIC = /^(?:\[ *[\d.]+\] ?(?:\[ *\w+\] )?)?Kernel panic - not syncing: (.*)/
 /** Longest part of a line that is looked at. */
 const LONGEST = 500
 /** Looks that must find the processors halted: an event may be on its way at the first. */
@@ -20,33 +20,24 @@ const LOOKS = 2
 /** Watches a guest from outside, by its console's output and its processors' states. */
 export class GuestWatch {
   readonly #tell: (trouble: GuestTrouble) => void
-  readonly #clock: { now(): number }
   #line = ''
-  #lineMs = 0
   #halted = 0
 
-  /** @param clock - the guest's, in nanoseconds */
-  constructor(clock: { now(): number }, tell: (trouble: GuestTrouble) => void) {
-    this.#clock = clock
+  constructor(tell: (trouble: GuestTrouble) => void) {
     this.#tell = tell
-  }
-
-  get #guestMs(): number {
-    return this.#clock.now() / 1e6
   }
 
   /** Takes output of the console. */
   printed(bytes: Uint8Array): void {
     for (const byte of bytes) {
-      if (this.#line === '') this.#lineMs = this.#guestMs
       if (byte !== 0x0a && byte !== 0x0d) {
         if (this.#line.length < LONGEST) this.#line += String.fromCharCode(byte)
         continue
       }
-      const reason = PANIC.exec(this.#line)?.[1]
+      const line = this.#line
       this.#line = ''
-      if (reason !== undefined)
-        this.#tell({ kind: 'panic', message: `The kernel has panicked: ${reason}`, guestMs: this.#lineMs })
+      const reason = PANIC.exec(line)?.[1]
+      if (reason !== undefined) this.#tell({ kind: 'panic', message: `The kernel has panicked: ${reason}`, line })
     }
   }
 
@@ -55,7 +46,7 @@ export class GuestWatch {
     this.#halted = isHalted ? this.#halted + 1 : 0
     if (this.#halted !== LOOKS) return
     const message = 'The machine has halted for good: its processors wait in HLT, with interrupts off'
-    this.#tell({ kind: 'halt', message, guestMs: this.#guestMs })
+    this.#tell({ kind: 'halt', message })
   }
 }
 

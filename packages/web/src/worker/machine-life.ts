@@ -136,7 +136,7 @@ export class MachineLife {
     this.pc = await this.#createBoard(snapshot, opened)
     this.impairments.applyAll(this.impairable(this.pc))
     // The output of an opened recording is not shown again.
-    const watch = new GuestWatch(this.pc.domain.clock, (trouble) => this.send({ event: 'trouble', trouble }))
+    const watch = new GuestWatch((trouble) => this.send({ event: 'trouble', trouble }))
     this.#watch = watch
     if (opened === null)
       this.pc.serial.onTransmit((bytes) => {

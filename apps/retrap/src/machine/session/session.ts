@@ -509,10 +509,7 @@ class Session {
   }
 
   #connect(machine: Machine): void {
-    const watch = new GuestWatch(
-      machine.domain.clock ?? performance,
-      ({ message }) => void this.#host.stderr.write(`\r\nretrap: ${printable(message)}\r\n`),
-    )
+    const watch = new GuestWatch(({ message }) => void this.#host.stderr.write(`\r\nretrap: ${printable(message)}\r\n`))
     const looking = setInterval(() => watch.look(machine.isHaltedForGood === true), LOOK_MS).unref()
     this.#closing.push(() => clearInterval(looking))
     const print = (bytes: Uint8Array): void => {
