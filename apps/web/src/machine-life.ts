@@ -99,7 +99,7 @@ export function useMachine(chosen: Chosen): MachineLife {
     const { signal } = control
     const warn = (text: string): void => setAlert({ text, cause: 'guest' })
     const changed = (next: PageState): void => {
-      // The machine was switched on anew: its last end is past. One that goes on may be in trouble again.
+      // The machine was switched on anew: its last end is past. A machine that goes on may be in trouble again.
       const wasOff = last.current === 'off'
       if (next === 'running') setAlert((before) => (wasOff || before?.trouble !== undefined ? null : before))
       last.current = next

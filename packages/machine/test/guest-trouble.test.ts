@@ -23,11 +23,7 @@ test('a panic is told once, by its reason, with its line, however its bytes arri
         const end = [...after, `[    6.3] ---[ end ${PANIC}${reason} ]---`, ''].join('\r\n')
         const told = `[    6.2] ${PANIC}${reason}`
         const text = Buffer.from(`${begin}${told}\r\n${end}`, 'latin1')
-        for (let at = 0; at < text.length; at += size) {
-          bytes = at
-          watch.printed(text.subarray(at, at + size))
-        }
-        const guestMs = Math.floor(begin.length / size) * size
+        for (let at = 0; at < text.length; at += size) watch.printed(text.subarray(at, at + size))
         expect(troubles).toEqual([{ kind: 'panic', message: `The kernel has panicked: ${reason}`, line: told }])
       },
     ),

@@ -44,11 +44,14 @@ test.skipIf(!isBuilt)(`where no package can be had there is no BIOS, which is sa
   expect(stdout).toMatch(/^retrap: the site is in .*\n +[\d.]+ MB +\d+ files {2}the pages themselves\n[^]* in all\n$/)
 })
 
-test.skipIf(!isBuilt)(`Debian that was asked for, and cannot be had, is an error${lacksSite}`, async () => {
-  const { code, stderr } = await runFake('web', '--out', join(root, 'site'), '--debian')
-  expect([code, stderr]).toEqual([74, expect.stringContaining('RETRAP_DEBIAN_FILES: the folder')])
-  expect(existsSync(join(root, 'site'))).toBe(false)
-})
+test.skipIf(!isBuilt).each(['--debian', '--desktop'])(
+  `%s that cannot be had is an error${lacksSite}`,
+  async (system) => {
+    const { code, stderr } = await runFake('web', '--out', join(root, 'site'), system)
+    expect([code, stderr]).toEqual([74, expect.stringContaining('RETRAP_DEBIAN_FILES: the folder')])
+    expect(existsSync(join(root, 'site'))).toBe(false)
+  },
+)
 
 test.skipIf(!isBuilt)(`a folder with other files is refused before Debian is fetched${lacksSite}`, async () => {
   const other = join(root, 'other')

@@ -4,7 +4,7 @@ import type { X86Domain } from '@retrap/hvm'
 export interface GuestTrouble {
   /** `panic`: Linux has said so on its console. `halt`: no processor executes, and no interrupt can change that. */
   readonly kind: 'panic' | 'halt'
-  /** What has happened, as a sentence. */
+  /** The event, as a sentence. */
   readonly message: string
   /** The line of the console that says so; absent: none does. */
   readonly line?: string

@@ -24,7 +24,7 @@ export type Send = (message: FromWorker, transfer?: Transferable[]) => void
 
 /** 60 frames a second. */
 const FRAME_MS = 16
-/** Milliseconds between looks whether the guest is halted for good. */
+/** Milliseconds between checks for a halted guest. */
 const LOOK_MS = 1000
 /** The answer to keys while the past is shown. */
 const PAST =

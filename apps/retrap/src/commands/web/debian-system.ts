@@ -232,7 +232,7 @@ export interface SavedGuest {
   readonly kernel: Uint8Array
   readonly initrd: Uint8Array
   readonly commandLine: string
-  /** Its devices, anew for each machine. Disks of the first one go with the snapshot. */
+  /** Returns new devices for each machine. Disks of the first one go with the snapshot. */
   readonly devices: (isFirst: boolean) => Partial<MachineOptions>
   /** Arguments of `retrap run` for the devices. */
   readonly arguments: readonly string[]

@@ -27,23 +27,10 @@ import { type MadeSystem, type OfferedSystem, snapshotAtShell } from './debian-s
 import { LICENCE_TEXTS, listPackage, type SitePart } from './packages.ts'
 
 /** Kernel modules by their folders: graphics, pointer and keys, sound. */
-const MODULES = [
-  'drivers/gpu/drm/drm*.ko',
-  'drivers/gpu/drm/ttm/ttm.ko',
-  'drivers/gpu/drm/tiny/bochs.ko',
-  'drivers/input/evdev.ko',
-  'drivers/input/misc/pcspkr.ko',
-  'drivers/usb/common/*.ko',
-  'drivers/usb/core/*.ko',
-  'drivers/usb/host/xhci-*.ko',
-  'drivers/hid/hid*.ko',
-  'drivers/hid/usbhid/*.ko',
-  'sound/*.ko',
-  'sound/core/*.ko',
-  'sound/core/oss/*.ko',
-  'sound/pci/snd-intel8x0.ko',
-  'sound/pci/ac97/*.ko',
-]
+const MODULES =
+  'drivers/gpu/drm/drm* drivers/gpu/drm/ttm/ttm drivers/gpu/drm/tiny/bochs drivers/input/evdev drivers/input/misc/pcspkr ' +
+  'drivers/usb/common/* drivers/usb/core/* drivers/usb/host/xhci-* drivers/hid/hid* drivers/hid/usbhid/* sound/* sound/core/* ' +
+  'sound/core/oss/* sound/pci/snd-intel8x0 sound/pci/ac97/*'
 const DRIVERS = ['bochs', 'evdev', 'xhci_pci', 'hid_generic', 'usbhid', 'pcspkr', 'snd_intel8x0', 'snd_pcm_oss']
 
 /** Libraries of the server and its clients, by Debian's packages. */
@@ -55,7 +42,7 @@ const LIBRARIES =
 
 const KERNEL: DistributedMembers = {
   package: 'linux-image-amd64',
-  members: ['./boot/vmlinuz-*', ...MODULES.map((path) => `./lib/modules/*/kernel/${path}`)],
+  members: ['./boot/vmlinuz-*', ...MODULES.split(' ').map((path) => `./lib/modules/*/kernel/${path}.ko`)],
   dependency: 'linux-image-',
   suffix: '-unsigned',
 }
@@ -86,64 +73,24 @@ const PROGRAMS: readonly DistributedMembers[] = [
 ]
 
 /** The server's configuration: the screen, the keyboard and the tablet, without a service that finds them. */
-const XORG_CONF = `Section "ServerFlags"
-  Option "AutoAddDevices" "off"
-  Option "BlankTime" "0"
-EndSection
-Section "Files"
-  FontPath "built-ins"
-EndSection
-Section "Module"
-  Disable "glx"
-EndSection
-Section "InputDevice"
-  Identifier "keys"
-  Driver "evdev"
-  Option "Device" "/dev/input/keys"
-EndSection
-Section "InputDevice"
-  Identifier "pointer"
-  Driver "evdev"
-  Option "Device" "/dev/input/pointer"
-EndSection
-Section "Monitor"
-  Identifier "monitor"
-  Option "PreferredMode" "800x600"
-EndSection
-Section "Device"
-  Identifier "card"
-  Driver "modesetting"
-  Option "AccelMethod" "none"
-  Option "ShadowFB" "off"
-EndSection
-Section "Screen"
-  Identifier "screen"
-  Device "card"
-  Monitor "monitor"
-EndSection
-Section "ServerLayout"
-  Identifier "layout"
-  Screen "screen"
-  InputDevice "keys" "CoreKeyboard"
-  InputDevice "pointer" "CorePointer"
-EndSection
+const XORG_CONF = `
+Section "ServerFlags" Option "AutoAddDevices" "off" Option "BlankTime" "0" EndSection
+Section "Files" FontPath "built-ins" EndSection
+Section "Module" Disable "glx" EndSection
+Section "InputDevice" Identifier "keys" Driver "evdev" Option "Device" "/dev/input/keys" EndSection
+Section "InputDevice" Identifier "pointer" Driver "evdev" Option "Device" "/dev/input/pointer" EndSection
+Section "Monitor" Identifier "monitor" Option "PreferredMode" "800x600" EndSection
+Section "Device" Identifier "card" Driver "modesetting" Option "AccelMethod" "none" Option "ShadowFB" "off" EndSection
+Section "Screen" Identifier "screen" Device "card" Monitor "monitor" EndSection
+Section "ServerLayout" Identifier "layout" Screen "screen"
+  InputDevice "keys" "CoreKeyboard" InputDevice "pointer" "CorePointer" EndSection
 `
 
 /** The window manager's configuration: windows show while they move, and the root window has a menu. */
-const TWMRC = `RandomPlacement
-OpaqueMove
-NoGrabServer
-BorderWidth 1
-FramePadding 4
-TitlePadding 6
+const TWMRC = `RandomPlacement OpaqueMove NoGrabServer BorderWidth 1 FramePadding 4 TitlePadding 6
 Color {
-  DefaultBackground "#e8eaee"
-  DefaultForeground "#1d2430"
-  TitleBackground "#2f5d8c"
-  TitleForeground "#ffffff"
-  BorderColor "#2f5d8c"
-  MenuTitleBackground "#2f5d8c"
-  MenuTitleForeground "#ffffff"
+  DefaultBackground "#e8eaee" DefaultForeground "#1d2430" BorderColor "#2f5d8c"
+  TitleBackground "#2f5d8c" TitleForeground "#ffffff" MenuTitleBackground "#2f5d8c" MenuTitleForeground "#ffffff"
 }
 Button1 = : root : f.menu "main"
 Button3 = : root : f.menu "main"
@@ -175,7 +122,7 @@ server=$!
 until [ -S /tmp/.X11-unix/X0 ]; do sleep 0.2; done
 twm -f /etc/twmrc &
 sleep 1
-xbill -geometry +198+66 2>/tmp/game.log &
+xbill 2>/tmp/game.log &
 game=$!
 work() { for process in $server $game; do cut -d' ' -f3,14,15 /proc/$process/stat; done; }
 still=0
@@ -350,7 +297,7 @@ async function listDesktop(
   }
 }
 
-/** What a site gets: files with the packages that they are from, and the systems in its list. */
+/** Files for a site with the packages that they are from, and systems for its list. */
 export interface DesktopPart {
   readonly part: SitePart
   readonly offered: readonly OfferedSystem[]

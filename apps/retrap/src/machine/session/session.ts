@@ -609,7 +609,7 @@ const E_MACHINE = 18
 const EM_386 = 3
 /** Time for readers to take output after the user has ended the run. */
 const LAST_CALL_MS = 150
-/** Milliseconds between looks whether the guest is halted for good. */
+/** Milliseconds between checks for a halted guest. */
 const LOOK_MS = 1000
 /** Milliseconds for the run to notice `--timeout` by itself. */
 const LATE_MS = 500
