@@ -35,3 +35,26 @@ export function putFields(
   for (const [at, value] of Object.entries(u32)) view.setUint32(Number(at), value, true)
   for (const [at, value] of Object.entries(u64)) view.setBigUint64(Number(at), BigInt(value), true)
 }
+
+/** Globals of Node and browsers that their common type declarations lack. */
+interface Base64 {
+  readonly atob: (text: string) => string
+  readonly btoa: (bytes: string) => string
+}
+
+const host = globalThis as unknown as Base64
+
+/** Bytes that become characters at once: a multiple of three. */
+const PIECE = 0x6000
+
+/** Bytes as text in Base64. */
+export function toBase64(bytes: Uint8Array): string {
+  let text = ''
+  for (let at = 0; at < bytes.length; at += PIECE)
+    text += host.btoa(String.fromCharCode(...bytes.subarray(at, at + PIECE)))
+  return text
+}
+
+/** The bytes of such a text. @throws an error of the host's for other text */
+export const fromBase64 = (text: string): Uint8Array<ArrayBuffer> =>
+  Uint8Array.from(host.atob(text), (character) => character.charCodeAt(0))

@@ -1,5 +1,5 @@
 export { ArgumentChecks, defined, describeArgument, hasMethods } from './arguments.ts'
-export { concatenate, type Fields, putFields, viewOf } from './bytes.ts'
+export { concatenate, type Fields, fromBase64, putFields, toBase64, viewOf } from './bytes.ts'
 export { crc32 } from './crc32.ts'
 export { decompress } from './decompress.ts'
 export { elfHeader, elfNotes, elfSegment, elfSizes, isElf, PT_LOAD, PT_NOTE } from './elf.ts'

@@ -1,6 +1,6 @@
+import { fromBase64 } from '@retrap/basics'
 import type { X86Domain } from '@retrap/hvm'
 import type { AcpiBoard } from '../acpi/index.ts'
-import { fromBase64 } from '../recording/recorded-flash.ts'
 import { CHIPSETS } from '../machine-type.ts'
 
 // Firmware's work that kernels rely on: places for PCI functions, and a graphics card in text mode.

@@ -1,3 +1,4 @@
+import { fromBase64, toBase64 } from '@retrap/basics'
 import { BlockError, type BlockBackend } from '@retrap/device'
 import { RecordingError } from '@retrap/recording'
 import { loadFlash, type MachineFlash } from '../firmware/flash.ts'
@@ -11,16 +12,6 @@ export interface FlashFacts {
   readonly bytes?: number
 }
 
-/** Globals of Node and browsers that their common type declarations lack. */
-interface Base64 {
-  readonly atob: (text: string) => string
-  readonly btoa: (bytes: string) => string
-}
-
-const host = globalThis as unknown as Base64
-
-/** Bytes that become characters at once: a multiple of three. */
-const PIECE = 0x6000
 const MOST_READ_BYTES = 1 << 20
 /** Bytes of the largest flash memory: one of an Arm board's. */
 const MOST_BYTES = 64 << 20
@@ -92,15 +83,3 @@ function keptMedium(bytes: Uint8Array, readOnly: boolean): BlockBackend {
     onChange: () => () => undefined,
   }
 }
-
-/** Bytes as text, which a recording's description and its inputs have. */
-export function toBase64(bytes: Uint8Array): string {
-  let text = ''
-  for (let at = 0; at < bytes.length; at += PIECE)
-    text += host.btoa(String.fromCharCode(...bytes.subarray(at, at + PIECE)))
-  return text
-}
-
-/** The bytes of such a text. @throws an error of the host's for other text */
-export const fromBase64 = (text: string): Uint8Array =>
-  Uint8Array.from(host.atob(text), (character) => character.charCodeAt(0))

@@ -1,3 +1,4 @@
+import { fromBase64, toBase64 } from '@retrap/basics'
 import type { Domain } from '@retrap/hvm'
 import { fromJson, toJson } from '../back-ends/messages.ts'
 import type { HotPlug } from '../machine/hot-plug.ts'
@@ -5,7 +6,6 @@ import type { PcOptions } from '../options/pc-options.ts'
 import { backEndFacts, type BackEndFacts } from './description.ts'
 import { bundleOptions, optionsOfBundle } from './bundled-options.ts'
 import { HOT_PLUG_PARTY, type InputGate } from './input-gate.ts'
-import { fromBase64, toBase64 } from './recorded-flash.ts'
 
 /** A device that was plugged in, as plain data. */
 interface PluggedDevice {
