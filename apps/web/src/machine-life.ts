@@ -1,4 +1,4 @@
-import type { Machine, MachineEvents, MachineState, Progress } from '@retrap/web'
+import type { GuestTrouble, Machine, MachineState, Progress } from '@retrap/web'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Chosen } from './settings.ts'
 
@@ -41,8 +41,6 @@ function takeWorker(): Worker | null {
   spare = null
   return worker
 }
-
-export type GuestTrouble = MachineEvents['trouble']
 
 export type PageState = MachineState | 'loading' | 'failed'
 

@@ -4,6 +4,7 @@
  *
  * @packageDocumentation
  */
+export type { GuestTrouble } from '@retrap/machine'
 export type { KeyboardLayoutName } from '@retrap/display'
 export type {
   CallView,

@@ -1,5 +1,5 @@
-import type { GuestTrouble } from '../machine-life.ts'
 import type {
+  GuestTrouble,
   Machine,
   MachineChange,
   MemoryPlace,
