@@ -47,7 +47,7 @@ export interface MachineEvents {
   readonly progress: Progress
   /** A disk has failed for the guest, or a network refuses a connection, with the reason. */
   readonly warning: string
-  /** The guest does not go on by itself: its kernel has panicked, as it says on the serial port, or it is halted with interrupts off. */
+  /** The guest does not go on by itself: its kernel has panicked, as the serial port says, or no processor executes and none will. */
   readonly trouble: GuestTrouble
   /** The size of the picture has changed; 0 × 0: the display is off. */
   readonly resize: { readonly width: number; readonly height: number }
