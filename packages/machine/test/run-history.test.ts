@@ -60,7 +60,11 @@ test('all outputs make one console, whose text at an instant is what each had se
   const again = new RunHistoryKeeper()
   again.restore(history.save(0), [{ name: 'here', instructions: 15, round: 1 }])
   for (const one of [history, again])
-    expect([textOf(one, 8, 6), textOf(one, 5, 2), textOf(one, 2)]).toEqual(['three\none\ntwo\n', 'thone\nt', 'on'])
+    expect([textOf(one, 8, 6), textOf(one, 5, 2), textOf(one, 2)]).toEqual([
+      'three\r\none\r\ntwo\r\n',
+      'thone\r\nt',
+      'on',
+    ])
   // A line ends where the first round begins that has it, whenever the host gets it.
   const lines = again.view(0).marks.map(({ kind, instruction, text }) => [kind, instruction, text])
   expect(lines).toEqual([
@@ -69,6 +73,15 @@ test('all outputs make one console, whose text at an instant is what each had se
     ['serial', 20, 'three'],
     ['serial', 30, 'two'],
   ])
+})
+
+test('lines of a pipe begin in the first column of a terminal, and lines of a terminal stay as they are', () => {
+  const history = new RunHistoryKeeper()
+  const machine = new Noted(2).followed(history)
+  machine.send('one\r\ntwo\r\n\n')
+  machine.gate.console.hear(1, Buffer.from('HTTP/1.1 200\r\n<p>\n</p>\n'))
+  machine.hear()
+  expect(textOf(history, 11, 23)).toBe('HTTP/1.1 200\r\r\n<p>\r\n</p>\r\none\r\ntwo\r\n\n')
 })
 
 test('what was printed while nobody looked is zeros, and what follows is in its place', () => {

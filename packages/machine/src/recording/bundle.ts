@@ -38,11 +38,15 @@ export interface BundleNotes {
   readonly savedAt?: string
   /** The image behind them is a snapshot file of the instant at which the run begins. */
   readonly hasSnapshot?: true
+  /** The command line of the recording program, without the program's name. */
+  readonly arguments?: readonly string[]
 }
 
 /** A recording with its machine. */
 export interface OpenedBundle {
   readonly board: MachineBoard
+  /** The notes of the recording program, unchecked. */
+  readonly notes: Partial<BundleNotes>
   /** Null: the options cannot be plain data, and only the recording program has them. Undefined: the options were not included. */
   readonly options: PcOptions | null | undefined
   /** A snapshot file of the instant at which the run begins; undefined: it begins with the machine. */
@@ -82,10 +86,11 @@ export async function openBundle(
     readonly machine?: { readonly machine?: MachineBoard }
   }
   const board = machine?.machine ?? 'pc'
-  const { version, bundle, images = 0, named = [], hasSnapshot } = about ?? {}
+  const notes = about ?? {}
+  const { version, bundle, images = 0, named = [], hasSnapshot } = notes
   const isNoted = version === 1 && Number.isSafeInteger(images) && (images > 0 || bundle !== undefined)
   const history = await historyOf(recording)
-  if (!isNoted) return { board, options: undefined, snapshot: undefined, history }
+  if (!isNoted) return { board, notes, options: undefined, snapshot: undefined, history }
   if (!Array.isArray(named) || images > recording.images + named.length)
     throw new MachineError('ERR_OPTION', `images: ${images}; expected as many as the recording has inside and names`)
   const contents = await Promise.all(Array.from({ length: recording.images }, (_, number) => recording.image(number)))
@@ -96,7 +101,7 @@ export async function openBundle(
     if (found !== undefined) ofOptions.push(found)
   }
   return {
-    board,
+    ...{ board, notes },
     options:
       typeof bundle === 'object' && bundle !== null ? optionsOfBundle({ options: bundle, images: ofOptions }) : null,
     snapshot: hasSnapshot === true ? contents[0] : undefined,

@@ -10,7 +10,7 @@ const MOST_MARKS = 10_000
 /** Most characters kept of a failure, and of a line. */
 const MOST_FAILURE = 500
 const LINE_CHARACTERS = 120
-const [LINE_FEED, SPACE, DELETE] = [10, 32, 127]
+const [LINE_FEED, RETURN, SPACE, DELETE] = [10, 13, 32, 127]
 /** Bytes of console output kept, and bytes that a terminal gets again. */
 const KEPT_BYTES = 1 << 20
 const CONSOLE_BYTES = 1 << 14
@@ -209,15 +209,28 @@ export class RunHistoryKeeper {
     this.#from[0]! -= console.length
   }
 
-  /** Returns the end of the guest's console output at the machine's instant. */
+  /** Returns the end of the guest's console output at the machine's instant, with line ends for a terminal. */
   consoleOf(machine: NotedMachine): Uint8Array<ArrayBuffer> {
     const left = this.#from.map((from, output) => machine.sentBy(output) - from)
+    const arePipes = this.#pipes()
     const shown = this.#pieces.map(({ output, bytes }) => {
       const part = bytes.subarray(0, Math.max(0, left[output] ?? 0))
       left[output]! -= bytes.length
-      return part
+      return arePipes[output] === true ? withReturns(part) : part
     })
     return concatenate(shown).slice(-CONSOLE_BYTES)
+  }
+
+  /** Finds the outputs that are pipes: no terminal of the guest's has put a return before most of their line feeds. */
+  #pipes(): boolean[] {
+    const last: number[] = []
+    const bare: number[] = []
+    for (const { output, bytes } of this.#pieces)
+      for (const byte of bytes) {
+        if (byte === LINE_FEED) bare[output] = (bare[output] ?? 0) + (last[output] === RETURN ? -1 : 1)
+        last[output] = byte
+      }
+    return bare.map((count) => count > 0)
   }
 
   /** Notes a failure of the run. @param what - the failed part and the reason, for people */
@@ -305,6 +318,9 @@ export class RunHistoryKeeper {
     this.#everyNs *= 2
   }
 }
+
+const withReturns = (bytes: Uint8Array): Uint8Array =>
+  Uint8Array.from([...bytes].flatMap((byte) => (byte === LINE_FEED ? [RETURN, byte] : [byte])))
 
 const isListOf = <T>(given: unknown, isOne: (one: unknown) => one is T): given is readonly T[] =>
   Array.isArray(given) && given.every(isOne)
