@@ -24,8 +24,8 @@ const STATE_NAMES: Readonly<Record<PageState, string>> = {
   asleep: 'Asleep',
 }
 
-/** The tabs, some of which only certain machines have. */
-const TABS: readonly (Tab & { readonly isFor?: (options: Chosen['options']) => boolean })[] = [
+/** The tabs, some of which only certain machines have. A recording that is looked at has no tabs that act on a machine. */
+const TABS: readonly (Tab & { readonly isFor?: (options: Chosen['options'], isRecording: boolean) => boolean })[] = [
   { id: 'debugger', name: 'Debugger', load: async () => (await import('./debugger/panel.tsx')).DebuggerPanel },
   { id: 'inspector', name: 'Inspector', load: async () => (await import('./inspector/panel.tsx')).InspectorPanel },
   { id: 'devices', name: 'Devices', load: async () => (await import('./inspector/devices.tsx')).DevicesPanel },
@@ -34,7 +34,7 @@ const TABS: readonly (Tab & { readonly isFor?: (options: Chosen['options']) => b
     id: 'playground',
     name: 'Playground',
     load: async () => (await import('./playground/panel.tsx')).PlaygroundPanel,
-    isFor: ({ board }) => board !== 'virt',
+    isFor: ({ board }, isRecording) => board !== 'virt' && !isRecording,
   },
   {
     id: 'network',
@@ -48,13 +48,18 @@ const TABS: readonly (Tab & { readonly isFor?: (options: Chosen['options']) => b
     load: async () => (await import('./shared-files-panel.tsx')).SharedFilesPanel,
     isFor: ({ files }) => files === true,
   },
-  { id: 'keys', name: 'Keys', load: async () => (await import('./keys/panel.tsx')).KeysPanel },
+  {
+    id: 'keys',
+    name: 'Keys',
+    load: async () => (await import('./keys/panel.tsx')).KeysPanel,
+    isFor: (_, isRecording) => !isRecording,
+  },
 ]
 
 /** The tab that is open at first. Fingers have no keyboard; on a small screen the machine comes first. */
 function firstTab({ options }: Chosen): string | null {
-  if (options.recording !== undefined) return 'debugger'
-  if (matchMedia('(pointer: coarse)').matches) return 'keys'
+  const isRecording = options.recording !== undefined
+  if (!isRecording && matchMedia('(pointer: coarse)').matches) return 'keys'
   return matchMedia('(max-width: 40rem), (max-height: 30rem)').matches ? null : 'debugger'
 }
 
@@ -69,7 +74,11 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
   const impairments = useImpairments(machine, attempt)
   const heading = useRef<HTMLHeadingElement>(null)
   const isOn = state === 'running' || state === 'paused' || state === 'asleep'
-  const keeping = useKeeping(machine, chosen, isOn)
+  // Leaving a recording that was only viewed, and not continued, loses nothing: do not ask.
+  const hasRun = useRef(chosen.options.recording === undefined)
+  if (state === 'running') hasRun.current = true
+  const isRecording = !hasRun.current
+  const keeping = useKeeping(machine, chosen, isOn && !isRecording)
   const tools = useInstrument(machine, chosen)
   useEffect(() => {
     heading.current?.focus()
@@ -82,12 +91,9 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
     void keeping.forget()
     close()
   }
-  // Closing a recording that was only viewed, and not continued, loses nothing: do not ask.
-  const hasRun = useRef(chosen.options.recording === undefined)
-  if (state === 'running') hasRun.current = true
-  const askToClose = (): void => (isOn && hasRun.current ? ask('close') : end())
-  useBack(askToClose)
-  const tabs = TABS.filter(({ isFor }) => isFor?.(chosen.options) !== false)
+  const askToClose = (): void => (isOn && !isRecording ? ask('close') : end())
+  useBack(askToClose, { place: chosen.of?.place })
+  const tabs = TABS.filter(({ isFor }) => isFor?.(chosen.options, isRecording) !== false)
   const [tab, select] = useState(() => firstTab(chosen))
   const lastTab = useRef('debugger')
   if (tab !== null) lastTab.current = tab
@@ -105,7 +111,7 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
     },
   })
   return (
-    <div class="bench">
+    <div class={isRecording ? 'bench recording' : 'bench'}>
       <header class="bar">
         <h1 class="brand">retrap</h1>
         <div class="title">
@@ -113,7 +119,9 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
             {chosen.title}
           </h2>
           <p class="status" role="status">
-            <strong class={`pill ${state}`}>{STATE_NAMES[state]}</strong>{' '}
+            <strong class={`pill ${state}`}>
+              {isRecording && state === 'paused' ? 'Recording' : STATE_NAMES[state]}
+            </strong>{' '}
             {life.progress?.waits === true ? 'It waits for the network: part of it has still to come.' : life.note}
           </p>
         </div>
@@ -132,9 +140,11 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
         )}
         {state === 'loading' && life.progress !== null && <Loading life={life} />}
         <div class="tools" role="group" aria-label="The machine's buttons">
-          <Tool icon="snapshots" disabled={!hasTabs} onClick={() => select('snapshots')}>
-            Snapshots
-          </Tool>
+          {!isRecording && (
+            <Tool icon="snapshots" disabled={!hasTabs} onClick={() => select('snapshots')}>
+              Snapshots
+            </Tool>
+          )}
           <Tool
             icon="instruments"
             look="opener"
@@ -144,11 +154,14 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
           >
             Instruments
           </Tool>
-          <More life={life} isOn={isOn} chosen={chosen} reset={() => ask('reset')} />
+          {!isRecording && <More life={life} isOn={isOn} chosen={chosen} reset={() => ask('reset')} />}
           <Tool icon="close" onClick={askToClose}>
-            {chosen.back ?? 'Close'}
+            {chosen.of === undefined ? 'Close' : 'Back to the cluster'}
           </Tool>
         </div>
+        {isRecording && tools.Head !== undefined && machine !== null && (
+          <tools.Head machine={machine} chosen={chosen} />
+        )}
       </header>
       <main>
         {life.alert !== '' && (
@@ -172,6 +185,7 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
               {machine !== null && <ScreenPanel machine={machine} />}
               <SerialPanel
                 machine={machine}
+                isReadOnly={isRecording}
                 prompted={() => {
                   keeping.prompted()
                   setTimeout(tools.load, AFTER_PROMPT_MS)

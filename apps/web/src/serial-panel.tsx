@@ -27,13 +27,15 @@ function isAtPrompt({ buffer: { active } }: Terminal): boolean {
 
 interface SerialPanelProps {
   readonly machine: Machine | null
+  /** Whether a recording is looked at: nobody takes keys. */
+  readonly isReadOnly: boolean
   readonly prompted: () => void
   /** Shown in the line below the terminal, in place of its buttons: no line of the terminal is covered. */
   readonly over: (terminal: Terminal | null) => ComponentChildren
 }
 
 /** The machine's serial port, in a terminal, which exists before the machine. */
-export function SerialPanel({ machine, prompted, over }: SerialPanelProps) {
+export function SerialPanel({ machine, isReadOnly, prompted, over }: SerialPanelProps) {
   const place = useRef<HTMLDivElement>(null)
   const way = useRef<HTMLDivElement>(null)
   const shown = useRef<Terminal | null>(null)
@@ -75,7 +77,7 @@ export function SerialPanel({ machine, prompted, over }: SerialPanelProps) {
     const terminal = shown.current
     if (machine === null || terminal === null) return undefined
     const detach = machine.attachTerminal(terminal)
-    terminal.focus()
+    if (!isReadOnly) terminal.focus()
     let isPrompted = false
     const prompt = (): void => {
       isPrompted = true
@@ -93,6 +95,7 @@ export function SerialPanel({ machine, prompted, over }: SerialPanelProps) {
       terminal.reset()
     }
   }, [machine])
+  useEffect(() => void (made !== null && (made.options.disableStdin = isReadOnly)), [made, isReadOnly])
   return (
     <section class="port" aria-label="Serial port of the machine">
       <div class="serial">
@@ -100,23 +103,29 @@ export function SerialPanel({ machine, prompted, over }: SerialPanelProps) {
       </div>
       <div class="way soft" ref={way}>
         {over(made)}
-        <button class="plain" onClick={() => shown.current?.focus()}>
-          Type in the terminal
-        </button>
-        <span>
-          <kbd>Ctrl-Alt-G</kbd> leaves it
-        </span>
-        <button
-          class="plain"
-          disabled={machine === null}
-          title="Types a command at the guest's prompt: a serial port tells no size"
-          onClick={() => {
-            machine!.write(`stty rows ${rows} cols ${cols}\r`)
-            shown.current?.focus()
-          }}
-        >
-          Tell the guest its size: {cols}×{rows}
-        </button>
+        {isReadOnly ? (
+          <small>As it was recorded: nobody takes keys.</small>
+        ) : (
+          <>
+            <button class="plain" onClick={() => shown.current?.focus()}>
+              Type in the terminal
+            </button>
+            <span>
+              <kbd>Ctrl-Alt-G</kbd> leaves it
+            </span>
+            <button
+              class="plain"
+              disabled={machine === null}
+              title="Types a command at the guest's prompt: a serial port tells no size"
+              onClick={() => {
+                machine!.write(`stty rows ${rows} cols ${cols}\r`)
+                shown.current?.focus()
+              }}
+            >
+              Tell the guest its size: {cols}×{rows}
+            </button>
+          </>
+        )}
       </div>
     </section>
   )

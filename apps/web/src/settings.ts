@@ -8,12 +8,24 @@ export interface Chosen {
   readonly cluster?: File | string
   /** The guest's time at which a recording opens, in milliseconds; default its end. */
   readonly guestMs?: number
-  /** The name of the button that closes the machine. */
-  readonly back?: string
+  /** The cluster whose machine it is. */
+  readonly of?: ClusterPlace
   /** Identifier of the saved machine that it resumes. */
   readonly from?: string | null | undefined
   /** Identifier of an automatically saved machine that resumes. */
   readonly kept?: string | undefined
+}
+
+/** A cluster, and the machine and the instant in it that are shown. */
+export interface ClusterPlace {
+  /** Name of the machine. */
+  readonly name: string
+  /** The failure of the cluster's run, if any. */
+  readonly failure: string | undefined
+  /** Entry of the browser's history: Back and Forward lead out of the machine and into it. */
+  readonly place: object
+  /** The cluster's time for a time of the machine, both in milliseconds. */
+  readonly timeOf: (guestMs: number) => number
 }
 
 /** The use of an image. */

@@ -53,29 +53,49 @@ export function Tool({ icon, disabled = false, pressed, expanded, look = '', onC
 }
 
 /** The actions of the button Back, one for each page that is shown: the last page is on top. */
-const asks: (() => void)[] = []
+const pages: { readonly ask: () => void; readonly how: BackOptions }[] = []
+/** Whether the next event is of this module's own going back. */
+let isOwn = false
+
+/** A page's part in the browser's history. */
+interface BackOptions {
+  /** Kept in the history's entry of a page over another one; undefined: the page is the first. */
+  readonly place?: object | undefined
+  /** Shows the page of an entry that the browser has gone forward to. */
+  readonly forward?: (place: object) => void
+}
+
+const placeNow = (): object | undefined => (history.state as BackOptions | null)?.place
 
 const back = (): void => {
-  stay()
-  asks.at(-1)?.()
+  const place = placeNow()
+  const page = pages.at(-1)
+  if (isOwn) isOwn = false
+  else if (place !== undefined && page?.how.forward !== undefined) page.how.forward(place)
+  else {
+    stay(page?.how.place)
+    page?.ask()
+  }
 }
-const stay = (): void => history.pushState({ ...history.state, machine: true }, '')
+const stay = (place: object | undefined): void => history.pushState({ ...history.state, machine: true, place }, '')
 
 /** Has the browser's button Back ask, instead of leaving the page. A page may be shown over another one. */
-export function useBack(ask: () => void): void {
-  const latest = useRef(ask)
-  latest.current = ask
+export function useBack(ask: () => void, how: BackOptions = {}): void {
+  const latest = useRef({ ask, how })
+  latest.current = { ask, how }
   useEffect(() => {
-    const own = (): void => latest.current()
-    asks.push(own)
-    if (asks.length === 1) {
-      stay()
-      addEventListener('popstate', back)
+    const own = {
+      ask: () => latest.current.ask(),
+      how: { ...how, ...(how.forward && { forward: (place: object) => latest.current.how.forward!(place) }) },
     }
+    pages.push(own)
+    // An entry that was gone forward to is there.
+    if (pages.length === 1 || placeNow() === undefined) stay(how.place)
+    if (pages.length === 1) addEventListener('popstate', back)
     return () => {
-      asks.splice(asks.indexOf(own), 1)
-      if (asks.length > 0) return
-      removeEventListener('popstate', back)
+      pages.splice(pages.indexOf(own), 1)
+      if (pages.length === 0) removeEventListener('popstate', back)
+      else isOwn = true
       history.back()
     }
   }, [])

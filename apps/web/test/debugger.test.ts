@@ -3,6 +3,7 @@ import type { Machine } from '@retrap/web'
 import type { Page } from 'puppeteer-core'
 import { beforeAll, expect, test } from 'vitest'
 import { placeOf } from '../src/debugger/addresses.ts'
+import { axisOf } from '../src/debugger/run-axis.ts'
 import { describeSite } from './support/describe-site.ts'
 import { dropOn, newPage, replaceText, savedFile } from './support/page.ts'
 import { press, seen, terminalOf, type Visitor, visitorOf } from './support/visitor.ts'
@@ -24,6 +25,16 @@ test.each([
 
 test.each(['@p', 'f0000@q', 'f0000@p@p', 'schedul@p'])('%j is no place in memory', async (text) => {
   await expect(placeOf({ debugger: named } as unknown as Machine, text)).rejects.toThrow(/is no address: expected/)
+})
+
+test('a mark is where it was printed, though the guest has waited until the next sample', () => {
+  const sample = (instruction: number, guestMs: number) => ({
+    ...{ instruction, guestMs, interrupts: 0, exceptions: 0, deviceAccesses: 0 },
+  })
+  // 1000 instructions take a millisecond. The guest executes 500 and waits for a second.
+  const axis = axisOf({ samples: [sample(0, 0), sample(1000, 1), sample(1500, 1001), sample(2500, 1002)] })
+  expect([0, 500, 1250, 1499, 1500, 2000].map(axis.msOf)).toEqual([0, 0.5, 1.25, 1.499, 1001, 1001.5])
+  expect([0.5, 1.25, 900, 1001.5].map(axis.instructionAt)).toEqual([500, 1250, 1500, 2000])
 })
 
 describeSite('the debugger', (site) => {
@@ -256,6 +267,10 @@ describeSite('the debugger', (site) => {
     await dropOn(other, 'mine.recording', file)
     await press(visitorOf(other), 'Start')
     expect(await hashOf(other)).toBe(hash)
+    // A document: what it is, and nothing that acts on a machine.
+    const body = (): Promise<string> => other.evaluate(() => document.body.innerText)
+    expect(await body()).toMatch(/Recording[^]*No failure\s+.+ · made by retrap run .*[^]*nobody takes keys[^]*Its end/)
+    expect(await body()).not.toMatch(/Power|Reset|Sound|Type in the terminal|Keys\b/)
     // So is the terminal.
     await seen(() => terminalOf(visitorOf(other)), /\none\s[^]*\nthree\s/)
     await press(visitorOf(other), 'Continue')

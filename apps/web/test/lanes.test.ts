@@ -2,10 +2,27 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Page } from 'puppeteer-core'
 import { beforeAll, expect, test } from 'vitest'
+import { wordsOf } from '../src/cluster/run-view.ts'
 import { describeSite } from './support/describe-site.ts'
 import { clusterRun } from './support/cluster-run.ts'
 import { dropOn, newPage, replaceText, savedFile } from './support/page.ts'
 import { press, seen, terminalOf, type Visitor, visitorOf } from './support/visitor.ts'
+
+const both = (one: string, ...others: string[]): string[] =>
+  others.flatMap((other) => [`${one}>${other}`, `${other}>${one}`])
+
+test.each([
+  [{ cut: both('north', 'east', 'west') }, 'north is cut off from east and west'],
+  [{ cut: [...both('a', 'c', 'd'), ...both('b', 'c', 'd')] }, 'a and b are cut off from c and d'],
+  [{ cut: ['a>b', 'a>c'] }, 'a does not reach b and c'],
+  [{ cut: [...both('a', 'c'), ...both('b', 'd')] }, 'a is cut off from c; b is cut off from d'],
+  [{ kind: 'loss', amount: 0.05 }, '5 % of the frames is lost'],
+  [{ kind: 'delay', amount: 2e6, machines: ['a'] }, 'frames come later at a (2 ms)'],
+  [{ kind: 'hang', machines: ['a'] }, 'a stands still'],
+  [{ kind: 'full', machines: ['a'] }, "a's disk is full"],
+] as const)('the fault %j is a sentence', (fault, text) => {
+  expect(wordsOf({ kind: 'partition', at: 0, for: 2e9, ...fault })).toBe(`${text}, for 2 s`)
+})
 
 describeSite('the lanes of a cluster', (site) => {
   let page: Page
@@ -69,7 +86,10 @@ describeSite('the lanes of a cluster', (site) => {
     await press(visitor, 'node-3')
     expect(await all('.lanes-box .name')).toEqual(['node-1', 'node-2'])
     await press(visitor, 'node-3')
-    await page.type('.filter .text input', 'VOTE of')
+    expect((await all('.shade text')).join()).toContain('node-1 does not reach node-2, for ')
+    await page.type('.filter .text input', '(lost)')
+    await page.waitForFunction(() => [...document.querySelectorAll('.frame')].every((one) => one.matches('.lost')))
+    await replaceText(page, '.filter .text input', 'VOTE of')
     await page.waitForFunction(() => document.querySelectorAll('.frame').length === 1)
     const box = (await (await page.$('.lanes-box'))!.boundingBox())!
     const [x, y] = await places('.frame')
@@ -87,7 +107,18 @@ describeSite('the lanes of a cluster', (site) => {
     await seen(() => textOf('.bench:not([hidden]) h2'), /^node-2 at /)
     await seen(() => textOf('.instrument'), /^In the past/m)
     await seen(() => terminalOf(visitor), /\ntwo\s+retrap> (?![^]*\nthree)/)
+    // It is a document of the cluster's, and Back and Forward lead out of it and in again.
+    const head = (): Promise<string> => textOf('.bench:not([hidden]) .recorded')
+    await seen(head, /^Failed check ended with 1/)
+    await seen(() => textOf('.instrument output'), /^cluster [\d.]+ s node-2 [\d.]+ s$/)
+    for (const step of [-1, 1, -1, 1]) {
+      await page.evaluate((by) => history.go(by), step)
+      await page.waitForFunction((by) => Boolean(history.state.place) === by > 0, {}, step)
+      await page.waitForSelector(step < 0 ? '.bench.cluster:not([hidden])' : '.bench.cluster[hidden]')
+      if (step > 0) await seen(head, /^Failed/)
+    }
     await press(visitor, 'Back to the cluster')
+    await page.waitForSelector('.bench.cluster:not([hidden])')
     expect(await page.$eval('.filter .text input', (one) => (one as HTMLInputElement).value)).toBe('two leaders')
     expect(said).toEqual([])
   })
@@ -105,7 +136,7 @@ describeSite('the lanes of a cluster', (site) => {
     await seen(() => textOf('aside .here'), /^node-2 at [\d.]+ s\s*: UDP 10\.83\.0\.2:53 > 10\.83\.0\.3:53/)
     for (const key of ['ArrowDown', 'Enter'] as const) await page.keyboard.press(key)
     await seen(() => textOf('.bench:not([hidden]) h2'), /^node-3 at /)
-    await seen(() => textOf('.instrument'), /^(Now|In the past)/m)
+    await seen(() => textOf('.instrument'), /^(Its end|In the past)/m)
     await page.evaluate(() => history.back())
     await page.waitForSelector('.bench.cluster:not([hidden])')
     expect(said).toEqual([])

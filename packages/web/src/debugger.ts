@@ -173,6 +173,16 @@ export type WriterView =
   /** The search has ended before; `message` says why. */
   | { readonly by: 'unknown'; readonly message: string }
 
+/** A recorded run as its program has noted it. */
+export interface RunNotes {
+  /** The program or test, and why it has failed, for people; absent: no failure was reported. */
+  readonly failure?: string
+  /** The host's time of the failure, or of the recording's start, in ISO 8601. */
+  readonly at?: string
+  /** The command line of `retrap`, without that word; absent: another program has recorded the run. */
+  readonly arguments?: readonly string[]
+}
+
 /** The contents of a time line. */
 export interface RunHistory {
   /** Samples from the beginning of the recording to now. */
@@ -181,6 +191,8 @@ export interface RunHistory {
   readonly marks: readonly RunMark[]
   /** Bytes that the recording takes in memory. */
   readonly bytes: number
+  /** Of a recording that was opened; null: the machine is recorded here. */
+  readonly notes: RunNotes | null
 }
 
 /** Requests of the page about the past of its machine. */

@@ -1,17 +1,8 @@
 import { hexLines } from '@retrap/cluster'
 import { useEffect, useMemo, useRef } from 'preact/hooks'
-import { instantOf, type Item, type RunView, type ShownFrame, textOf, type wantedOf } from './run-view.ts'
+import { CAUSES, instantOf, type Item, type RunView, type ShownFrame, textOf, type wantedOf } from './run-view.ts'
 import type { Place } from './lanes.tsx'
 import { secondsText, type TimeWindow } from './time-window.ts'
-
-const CAUSES: Readonly<Record<ShownFrame['causes'][number], string>> = {
-  loss: 'It was lost.',
-  partition: 'It was lost: its way was cut.',
-  off: 'It was lost: its machine was off.',
-  duplicate: 'It came twice.',
-  reorder: 'It was held up, so that others came first.',
-  corrupt: 'One of its bits is wrong.',
-}
 
 interface DetailsProps {
   readonly view: RunView

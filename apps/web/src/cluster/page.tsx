@@ -1,4 +1,4 @@
-import { ClusterRunFile, machineTime, startAt } from '@retrap/cluster'
+import { ClusterRunFile, clusterTime, machineTime, startAt } from '@retrap/cluster'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { Alert } from '../controls.tsx'
@@ -29,8 +29,17 @@ export function ClusterPage({ chosen, close, show }: ClusterPageProps) {
   const [machine, setMachine] = useState<Chosen | null>(null)
   const [error, setError] = useState('')
   const heading = useRef<HTMLHeadingElement>(null)
-  const fail = (thrown: unknown): void => setError(thrown instanceof Error ? thrown.message : String(thrown))
-  useBack(close)
+  const fail = (thrown: unknown): void => (stop(), setError(thrown instanceof Error ? thrown.message : String(thrown)))
+  /** Name of the machine that is being opened. */
+  const [opening, setOpening] = useState<string | null>(null)
+  const latest = useRef<Place | null>(null)
+  const stop = (): void => {
+    latest.current = null
+    setOpening(null)
+  }
+  useBack(() => (latest.current === null ? close() : stop()), {
+    forward: (place) => void open(place as Place).catch(fail),
+  })
   useEffect(() => {
     let isGone = false
     openRun(chosen.cluster!, chosen.title).then((one) => isGone || setOpened(one), fail)
@@ -45,22 +54,29 @@ export function ClusterPage({ chosen, close, show }: ClusterPageProps) {
     const { title } = document
     return () => void (document.title = title)
   }, [])
-  const open = async ({ machine: number, ns }: Place): Promise<void> => {
+  const open = async (place: Place): Promise<void> => {
+    const { machine: number, ns } = place
     const { file, view } = opened!
     const { name } = view.run.machines[number]!
     const start = startAt(view.run.machines[number]!, ns)
     if (start === undefined) throw new Error(`${name} is off at ${secondsText(ns)}: there is nothing to open.`)
     if (start.recording === undefined)
       throw new Error(`${name} was not recorded: the file has its lines and frames alone.`)
+    latest.current = place
+    setOpening(name)
     // A machine reads its recording as a file of its own.
     const pieces: Uint8Array<ArrayBuffer>[] = []
-    for await (const piece of file.recording(start.recording)) pieces.push(piece as Uint8Array<ArrayBuffer>)
+    for await (const piece of file.recording(start.recording)) {
+      if (latest.current !== place) return
+      pieces.push(piece as Uint8Array<ArrayBuffer>)
+    }
+    stop()
     setError('')
     setMachine({
       title: `${name} at ${secondsText(ns)}`,
       options: { recording: new File(pieces, start.recording) },
       guestMs: machineTime(start, ns) / 1e6,
-      back: 'Back to the cluster',
+      of: { name, place, failure: view.run.failure, timeOf: (ms) => clusterTime(start, ms * 1e6) / 1e6 },
     })
   }
   const run = opened?.view.run
@@ -92,6 +108,12 @@ export function ClusterPage({ chosen, close, show }: ClusterPageProps) {
         </header>
         <main>
           {error !== '' && <Alert>{error}</Alert>}
+          {opening !== null && (
+            <p class="soft opening" role="status">
+              Opening {opening} … <progress aria-label={`Opening ${opening}`} />
+              <button onClick={stop}>Stop</button>
+            </p>
+          )}
           {opened === null && error === '' && <p class="soft">Loading …</p>}
           {opened !== null && <LanesView view={opened.view} open={(place) => void open(place).catch(fail)} />}
         </main>

@@ -8,6 +8,7 @@ import {
   type Fault,
   type RunFrame,
   type RunMachine,
+  timeText,
 } from '@retrap/cluster'
 
 /** The look of a frame: lost, faulty, or by its protocol. */
@@ -40,6 +41,7 @@ export interface ShownFault {
   readonly fault: Fault
   readonly from: number
   readonly to: number
+  /** The fault as a sentence. */
   readonly text: string
   /** Numbers of its machines. */
   readonly machines: readonly number[]
@@ -59,6 +61,15 @@ interface LifeStretch {
   readonly to: number
   /** `still`: the machine hangs. */
   readonly state: 'on' | 'still'
+}
+
+export const CAUSES: Readonly<Record<ShownFrame['causes'][number], string>> = {
+  loss: 'It was lost.',
+  partition: 'It was lost: its way was cut.',
+  off: 'It was lost: its machine was off.',
+  duplicate: 'It came twice.',
+  reorder: 'It was held up, so that others came first.',
+  corrupt: 'One of its bits is wrong.',
 }
 
 /** A run, prepared for lanes. */
@@ -122,7 +133,9 @@ function shownFrame({ bytes, ...frame }: RunFrame): ShownFrame {
   return {
     ...{ ...frame, ...decoded, kind: 'frame', look },
     brief: isText ? `${named}: ${carried.slice(0, MOST_BRIEF).replaceAll(/\s+/g, ' ')}` : text.replaceAll(ADDRESS, ':'),
-    searched: `${text} ${carried}`.toLowerCase(),
+    searched: [text, carried, ...(look === 'lost' ? ['(lost)'] : []), ...frame.causes.map((cause) => CAUSES[cause])]
+      .join(' ')
+      .toLowerCase(),
   }
 }
 
@@ -158,9 +171,8 @@ function faultsOf(
   return faults
     .toSorted((one, other) => one.at - other.at)
     .flatMap((fault) => {
-      const text = describeFault(fault)
       const from = faultsBegin + fault.at
-      if (from >= ns || !told.has(text)) return []
+      if (from >= ns || !told.has(describeFault(fault))) return []
       const to = Math.min(ns, from + fault.for)
       const free = rows.findIndex((until) => until <= from)
       const row = free < 0 ? rows.length : free
@@ -168,8 +180,56 @@ function faultsOf(
       const names = fault.machines ?? fault.cut?.flatMap((way) => way.split('>')) ?? machines.map(({ name }) => name)
       const isOfWays = FAULT_KINDS[fault.kind].place === 'links'
       const own = [...new Set(names)].flatMap((name) => numbers.get(name) ?? [])
-      return [{ kind: 'fault', fault, from, to, text, machines: own, isOfWays, row }]
+      return [{ kind: 'fault', fault, from, to, text: wordsOf(fault), machines: own, isOfWays, row }]
     })
+}
+
+const listed = (names: readonly string[]): string =>
+  [names.slice(0, -1).join(', '), ...names.slice(-1)].filter(Boolean).join(' and ')
+
+/** Says which machines a cut keeps apart: `north is cut off from east and west`. */
+function cutText(cut: readonly string[]): string {
+  const ways = new Set(cut)
+  /** The machines that each one does not reach; both directions, or its own alone. */
+  const reach = (isBoth: boolean): Map<string, string[]> => {
+    const found = new Map<string, string[]>()
+    for (const way of ways) {
+      const [from, to] = way.split('>') as [string, string]
+      if (ways.has(`${to}>${from}`) === isBoth) found.set(from, [...(found.get(from) ?? []), to])
+    }
+    return found
+  }
+  const told = [true, false].flatMap((isBoth) => {
+    const known = new Set<string>()
+    /** The machines with the same others, from the one with the most others on: each pair is told once. */
+    return [...Map.groupBy([...reach(isBoth)], ([, others]) => others.toSorted().join())]
+      .toSorted(([one], [other]) => other.split(',').length - one.split(',').length)
+      .flatMap(([others, same]) => {
+        const names = same.map(([name]) => name)
+        const left = others
+          .split(',')
+          .filter((other) => !isBoth || names.some((name) => !known.has(`${other}>${name}`)))
+        for (const name of names) for (const other of left) known.add(`${name}>${other}`)
+        const isOne = names.length === 1
+        const how = isBoth ? `${isOne ? 'is' : 'are'} cut off from` : `${isOne ? 'does' : 'do'} not reach`
+        return left.length === 0 ? [] : [`${listed(names)} ${how} ${listed(left)}`]
+      })
+  })
+  return told.join('; ') || 'no way is cut'
+}
+
+/** Describes a fault by a sentence for people. */
+export function wordsOf({ kind, cut, machines = [], amount, for: lasts, lost }: Fault): string {
+  const { about, place, takesAmount } = FAULT_KINDS[kind]
+  const own = listed(machines)
+  const isPart = takesAmount === 'part' && amount !== undefined
+  const part = isPart ? about.replace('a part', `${Number((amount * 100).toPrecision(3))} %`) : about
+  const where = place === 'links' ? (own === '' ? '' : ` at ${own}`) : ''
+  const of = (text: string): string =>
+    machines.length === 1 ? text.replace('a machine', own).replace('a disk', `${own}'s disk`) : `${own}: ${text}`
+  const what = cut !== undefined ? cutText(cut) : place === 'links' ? part + where : of(part)
+  const much = amount === undefined || isPart ? '' : ` (${timeText(amount)})`
+  return `${what}${much}, for ${timeText(lasts)}${lost === undefined ? '' : `; ${lost.length} writes lost sectors`}`
 }
 
 /** The user's filter. */

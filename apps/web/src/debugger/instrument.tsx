@@ -3,6 +3,7 @@ import type { Terminal } from '@xterm/xterm'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { Ask } from '../ask.tsx'
 import { keep, kept } from '../files.ts'
+import { localTime } from '../saved-machines.ts'
 import type { PageState } from '../machine-life.ts'
 import type { PanelProps } from '../tabs.tsx'
 import { Menu, type OpenMenu } from './menu.tsx'
@@ -35,6 +36,8 @@ export function Instrument({ machine, chosen, state, run, openPanel, attempt }: 
   const { debugger: debug } = machine
   const travel = (way: () => Promise<TravelStop>): void => attempt(() => go(way))
   const writer = answer?.writer
+  /** Whether the run is that of a recording's file. */
+  const isFile = (history?.notes ?? null) !== null
   /** Moves the run to just before the instruction of an answer; the answer stays on the screen. */
   const goThere =
     writer && 'instruction' in writer ? () => goTo(writer.instruction).then(() => change({ answer })) : null
@@ -83,9 +86,26 @@ export function Instrument({ machine, chosen, state, run, openPanel, attempt }: 
         {tour}
         <div class="transport">
           <Transport {...own} position={position} />
-          <output class="figure">{timeText(position.guestMs)}</output>
+          <output class="figure">
+            {chosen.of !== undefined && (
+              <>
+                cluster {timeText(chosen.of.timeOf(position.guestMs))} <span class="soft">{chosen.of.name}</span>{' '}
+              </>
+            )}
+            {timeText(position.guestMs)}
+          </output>
           <p role="status" class="note">
-            <strong>{isPlaying ? 'Playing' : isBusy ? 'On its way …' : position.isLive ? 'Now' : 'In the past'}</strong>{' '}
+            <strong>
+              {isPlaying
+                ? 'Playing'
+                : isBusy
+                  ? 'On its way …'
+                  : !position.isLive
+                    ? 'In the past'
+                    : isFile
+                      ? 'Its end'
+                      : 'Now'}
+            </strong>{' '}
             {answer === null
               ? note
               : answer.writer === null
@@ -96,6 +116,14 @@ export function Instrument({ machine, chosen, state, run, openPanel, attempt }: 
             <button class="plain" disabled={isBusy} onClick={() => attempt(goThere)}>
               Go there
             </button>
+          )}
+          {isBusy && (
+            <span class="late">
+              <progress aria-label="On its way" />
+              <button class="plain" onClick={() => attempt(debug.interrupt)}>
+                Stop
+              </button>
+            </span>
           )}
           {(note !== '' || answer !== null) && !isBusy && (
             <button class="plain" aria-label="Dismiss the note" onClick={() => (say(''), change({ answer: null }))}>
@@ -110,6 +138,43 @@ export function Instrument({ machine, chosen, state, run, openPanel, attempt }: 
     </>
   )
 }
+
+/** A failure's reason behind the program, as `exec` has it. */
+const REASON = /^(.*): (exit code \d+|the machine has failed)$/s
+
+/** A recording's head: what has failed in it, when, and the command that has made it. */
+export function Head({ machine, chosen: { of } }: Pick<PanelProps, 'machine' | 'chosen'>) {
+  const { history } = useDebugger(machine, false)
+  const { notes } = history ?? {}
+  if (!notes) return null
+  const failure = of?.failure ?? notes.failure
+  const [, program, reason] = (failure !== undefined && REASON.exec(failure)) || []
+  const command = notes.arguments && shellText(['retrap', ...notes.arguments])
+  return (
+    <div class="recorded" role="region" aria-label="The recording">
+      <p>
+        <strong class={`pill ${failure === undefined ? '' : 'failed'}`}>
+          {failure === undefined ? 'No failure' : reason === undefined ? 'Failed' : `Failed: ${reason}`}
+        </strong>{' '}
+        {program === undefined ? failure : <code>{program}</code>}
+      </p>
+      <p class="soft">
+        {notes.at !== undefined && `${localTime(notes.at)} · `}
+        {command === undefined ? (
+          'recorded by a test or another program'
+        ) : (
+          <>
+            made by <code title={command}>{command}</code>
+          </>
+        )}
+      </p>
+    </div>
+  )
+}
+
+/** A command line for people. */
+const shellText = (words: readonly string[]): string =>
+  words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`)).join(' ')
 
 interface BranchProps extends Pick<InstrumentProps, 'machine' | 'chosen' | 'attempt'> {
   readonly view: DebuggerView
@@ -157,7 +222,7 @@ interface PastProps extends Pick<InstrumentProps, 'machine' | 'attempt'> {
 /** Below the terminal: the instant that it shows, if past; and a menu for its words. */
 export function Past({ machine, terminal, attempt }: PastProps) {
   const view = useDebugger(machine, false)
-  const { position, isBusy, go, change, ask } = view
+  const { position, history, isBusy, go, change, ask } = view
   const [menu, setMenu] = useState<OpenMenu | null>(null)
   const latest = useRef<(event: MouseEvent) => void>(() => undefined)
   latest.current = (event) => {
@@ -184,7 +249,7 @@ export function Past({ machine, terminal, attempt }: PastProps) {
             Past: <span class="figure">{timeText(position.guestMs)}</span>
           </span>
           <button class="plain" disabled={isBusy} onClick={() => attempt(() => go(machine.debugger.now))}>
-            Back to now
+            {history?.notes ? 'To its end' : 'Back to now'}
           </button>
           <button class="plain" disabled={isBusy} onClick={() => change({ branch: 'here' })}>
             Go on from here

@@ -29,8 +29,11 @@ export interface RunAxis {
   instructionAt(ms: number): number
 }
 
-/** Converts between the two measures: a run is taken to be even between two samples. */
-function between(samples: readonly RunSample[], by: 'instruction' | 'guestMs', value: number): number {
+/**
+ * Converts between the two measures. After a sample the guest executes at its usual speed, and then waits: a sample is taken at the first
+ * round that is due.
+ */
+function between(samples: readonly RunSample[], by: 'instruction' | 'guestMs', value: number, speed: number): number {
   const to = by === 'instruction' ? 'guestMs' : 'instruction'
   let [after, end] = [0, samples.length]
   while (after < end) {
@@ -40,18 +43,27 @@ function between(samples: readonly RunSample[], by: 'instruction' | 'guestMs', v
   }
   if (after === samples.length) return samples.at(-1)?.[to] ?? 0
   const [a, b] = [samples[Math.max(0, after - 1)]!, samples[after]!]
+  if (value === b[by]) return b[to]
   const span = b[by] - a[by]
-  return span === 0 ? b[to] : a[to] + ((value - a[by]) / span) * (b[to] - a[to])
+  const even = span === 0 ? b[to] : a[to] + ((value - a[by]) / span) * (b[to] - a[to])
+  const atSpeed = (value - a[by]) * (by === 'instruction' ? 1 / speed : speed)
+  return by === 'instruction' ? Math.min(even, a[to] + atSpeed) : Math.max(even, Math.min(b[to], a[to] + atSpeed))
 }
 
 /** @returns the axis of a run of at least one sample */
 export function axisOf({ samples }: Pick<RunHistory, 'samples'>): RunAxis {
   const [first, last] = [samples[0], samples.at(-1)]
+  const speeds = samples.slice(1).map((one, i) => {
+    const before = samples[i]!
+    const ms = one.guestMs - before.guestMs
+    return ms > 0 ? (one.instruction - before.instruction) / ms : 0
+  })
+  const speed = speeds.reduce((most, one) => Math.max(most, one), 0)
   return {
     beginMs: first?.guestMs ?? 0,
     endMs: last?.guestMs ?? 0,
-    msOf: (instruction) => between(samples, 'instruction', instruction),
-    instructionAt: (ms) => Math.round(between(samples, 'guestMs', ms)),
+    msOf: (instruction) => between(samples, 'instruction', instruction, speed),
+    instructionAt: (ms) => Math.round(between(samples, 'guestMs', ms, speed)),
   }
 }
 

@@ -1,5 +1,6 @@
 import type { RunHistory, RunPosition, RunSample } from '@retrap/web'
 import { useMemo, useState } from 'preact/hooks'
+import { secondsText, ticksOf } from '../cluster/time-window.ts'
 import { TextField } from '../fields.tsx'
 import { axisOf, laneOf, type RunAxis, timeText } from './run-axis.ts'
 
@@ -13,6 +14,8 @@ const LANES: readonly (readonly [name: string, count: (sample: RunSample) => num
 /** Numbers of the lanes for printed output and for marks. */
 const [OUTPUT, MARKS] = [LANES.length, LANES.length + 1]
 const PLACES = 400
+/** Labels of the axis, about. */
+const LABELS = 6
 const LANE_HEIGHT = 10
 /** A turn of the wheel goes by this part of the run. */
 const WHEEL_PART = 1 / 100
@@ -56,6 +59,7 @@ export function TimeLine({ history, position, go }: TimeLineProps) {
   const span = Math.max(1, axis.endMs - axis.beginMs)
   const text = `${timeText(here)}, instruction ${instruction.toLocaleString('en')}`
   const goTo = (ms: number): void => go(Math.min(Math.max(axis.instructionAt(ms), position.begin), position.now))
+  const { ticks, digits } = ticksOf({ from: axis.beginMs * 1e6, to: axis.endMs * 1e6 }, LABELS)
   const height = LANE_HEIGHT * (MARKS + 1)
   return (
     <section class="run" aria-label="Time line">
@@ -98,6 +102,13 @@ export function TimeLine({ history, position, go }: TimeLineProps) {
             goTo(Number(event.currentTarget.value))
           }}
         />
+      </div>
+      <div class="scale soft figure" aria-hidden="true">
+        {ticks.map((ns) => (
+          <span key={ns} style={{ left: `${((ns / 1e6 - axis.beginMs) / span) * 100}%` }}>
+            {secondsText(ns, digits)}
+          </span>
+        ))}
       </div>
     </section>
   )

@@ -115,6 +115,7 @@ class DebuggerStore {
     const { debugger: debug } = this.#machine
     const position = await debug.position().catch(() => null)
     if (position === null) return this.change({ position })
+    const hasBegun = !this.known.position
     const isDeep = this.#deep > 0
     const [history, view] = await Promise.all([
       debug.history(),
@@ -125,6 +126,8 @@ class DebuggerStore {
     const isStill = isDeep && this.#machine.state !== 'running'
     const tasks = isStill ? await Promise.all(vcpus.map((_, cpu) => debug.task(cpu).catch(() => null))) : []
     this.change({ position, history, vcpus, tasks })
+    // From here on there is something to look at from time to time.
+    if (hasBegun) void this.#again()
   }
 
   async #during(action: () => Promise<string>): Promise<void> {

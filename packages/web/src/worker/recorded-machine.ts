@@ -214,8 +214,8 @@ export class RecordedMachine {
   }
 
   history(): RunHistory {
-    const { begin, bytes, history } = this.run
-    return { ...history.view(begin), bytes }
+    const { begin, bytes, history, notes } = this.run
+    return { ...history.view(begin), bytes, notes }
   }
 
   async mark(name: string): Promise<void> {

@@ -23,6 +23,7 @@ import { RecordingRing } from '@retrap/recording'
 import { readSnapshot } from '@retrap/snapshot'
 import { WebError } from '../errors.ts'
 import type * as ArmBoards from './arm-board.ts'
+import type { RunNotes } from '../debugger.ts'
 import type { BoardMachine, BoardOptions } from './boards.ts'
 import type { SentOptions } from '../protocol.ts'
 import { commandLineOf } from './command-line.ts'
@@ -50,6 +51,8 @@ export interface TravelledRun {
   readonly disks: DiskJournal | null
   /** Bytes of the recording in memory. */
   readonly bytes: number
+  /** Null: the run is recorded here. */
+  readonly notes: RunNotes | null
   debugger(): Promise<ReplayDebugger<BoardMachine>>
   /** See `PcRecorder.plugServer`. @throws WebError `ERR_MACHINE` for a run of a file */
   plug(start: PlugServer): Promise<PluggedServer>
@@ -62,11 +65,6 @@ export interface TravelledRun {
   close(): void
 }
 
-/** The page's notes on a recorded machine. */
-interface About extends BundleNotes {
-  readonly arguments: readonly string[]
-}
-
 /** A recording, with everything needed to replay it. */
 export interface OpenedRecording {
   readonly file: Blob
@@ -74,6 +72,7 @@ export interface OpenedRecording {
   readonly options: PcOptions
   /** The run's history; undefined in recordings of an earlier release or cut-off ones. */
   readonly history: SavedHistory | undefined
+  readonly notes: RunNotes
 }
 
 /**
@@ -91,11 +90,18 @@ export async function openRecordingFile(
     return bytes && { bytes, sha256: await sha256(bytes as Uint8Array<ArrayBuffer>) }
   }
   try {
-    const { board, options, snapshot, history } = await openBundle(sourceOf(file), find)
+    const { board, options, snapshot, history, notes } = await openBundle(sourceOf(file), find)
     if (options === undefined || options === null)
       throw new Error('it has not what it was made with; record it with --record-bundle, or open it by retrap replay')
+    const { savedAt, arguments: given } = notes
+    const { what, at = savedAt } = history?.failure ?? {}
     return {
       ...{ file, board },
+      notes: {
+        ...(what !== undefined && { failure: what }),
+        ...(at !== undefined && { at }),
+        ...(Array.isArray(given) && { arguments: given.map(String) }),
+      },
       options: snapshot === undefined ? options : { ...options, snapshot: await snapshotOf(snapshot) },
       history,
     }
@@ -137,7 +143,7 @@ export async function recordedRun(
   const made: { machine?: BoardMachine } = {}
   const disks = new DiskJournal(() => made.machine?.domain.instructions ?? 0)
   const bundle = bundleOf(options)
-  const about: About = {
+  const about: BundleNotes = {
     version: 1,
     arguments: commandLineOf(page),
     savedAt: new Date().toISOString(),
@@ -157,7 +163,7 @@ export async function recordedRun(
   const { machine, history } = recorder
   made.machine = machine
   return {
-    ...{ live: machine, history, disks },
+    ...{ live: machine, history, disks, notes: null },
     get now() {
       return machine.domain.instructions
     },
@@ -213,6 +219,7 @@ export async function replayedRun(
   const begun = await replay.debugger()
   return {
     ...{ live: null, history, disks: null, begin: replay.begin, now: replay.end, bytes: opened.file.size },
+    notes: opened.notes,
     debugger: () => Promise.resolve(begun),
     plug: () => Promise.reject(ofFile()),
     impair: () => {
