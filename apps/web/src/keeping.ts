@@ -1,7 +1,7 @@
 // Saves a machine in case its page is closed: at the first prompt, periodically, and when the tab is hidden, because a closing
 // page cannot wait for a save. The next visit offers it.
 import type { Machine } from '@retrap/web'
-import { useEffect, useRef } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { dropMachine, keepMachine, lastingOptions, keptLock } from './saved-machines.ts'
 import type { Chosen } from './settings.ts'
 
@@ -18,6 +18,7 @@ const canKeep = (chosen: Chosen): boolean =>
 export function useKeeping(machine: Machine | null, chosen: Chosen, isOn: boolean) {
   const id = useRef(chosen.kept ?? crypto.randomUUID())
   const saved = useRef<string | null>(null)
+  const [savedTime, setSavedTime] = useState<number | null>(null)
   const hasNews = useRef(false)
   const keepNow = useRef<(() => Promise<void>) | null>(null)
   const latest = useRef(chosen)
@@ -44,7 +45,9 @@ export function useKeeping(machine: Machine | null, chosen: Chosen, isOn: boolea
         const file = await machine.save()
         if (signal.aborted) return
         const before = saved.current
-        saved.current = (await keepMachine(latest.current, file, { kept: id.current })).id
+        const kept = await keepMachine(latest.current, file, { kept: id.current })
+        saved.current = kept.id
+        setSavedTime(kept.savedAt)
         savedAt.current = instructions
         if (before !== null) await dropMachine(before)
       } catch {
@@ -78,7 +81,9 @@ export function useKeeping(machine: Machine | null, chosen: Chosen, isOn: boolea
     hasNews.current = true
     setTimeout(() => void keepNow.current?.(), PROMPT_MS)
   }
-  return { forget, prompted }
+  const time = savedTime === null ? '' : new Date(savedTime).toLocaleTimeString(undefined, { timeStyle: 'short' })
+  const note = savedTime === null ? '' : `Kept here as it was at ${time}: if this tab closes, what came after is lost.`
+  return { forget, prompted, note }
 }
 
 const untilAborted = (signal: AbortSignal): Promise<void> =>

@@ -123,6 +123,7 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
               {isRecording && state === 'paused' ? 'Recording' : STATE_NAMES[state]}
             </strong>{' '}
             {life.progress?.waits === true ? 'It waits for the network: part of it has still to come.' : life.note}
+            {life.note === '' && isOn && <span aria-live="off">{keeping.note}</span>}
           </p>
         </div>
         {impairments.names.length > 0 && (

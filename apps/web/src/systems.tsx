@@ -142,10 +142,10 @@ export function useSystems({ start, offered, failed, embedded }: SystemsProps) {
     ...left.map((one, i) => (
       <div key={one.id} class="panel">
         <Heading isMain={i === 0}>{one.title}, where you left it</Heading>
-        <p>This browser has kept it since its page was left.</p>
-        <p class="soft figure">
-          {whenOf(one)}, {sizeOf(one.bytes)}
+        <p>
+          As it was {agoText(one.savedAt)}, at {whenOf(one)}. What came after that was lost with its page.
         </p>
+        <p class="soft figure">{sizeOf(one.bytes)}</p>
         <div class="actions">
           <button class="primary" onClick={() => goOn(one)}>
             Go on
@@ -205,6 +205,20 @@ export function useSystems({ start, offered, failed, embedded }: SystemsProps) {
     </section>
   )
   return { main: offered && cards[0], others }
+}
+
+/** Seconds of the units of a time ago, the largest first. */
+const UNITS = [
+  ['day', 86_400],
+  ['hour', 3600],
+  ['minute', 60],
+  ['second', 1],
+] as const
+
+function agoText(time: number): string {
+  const seconds = Math.max(0, (Date.now() - time) / 1000)
+  const [unit, size] = UNITS.find(([, least]) => seconds >= least) ?? UNITS.at(-1)!
+  return new Intl.RelativeTimeFormat(undefined, { numeric: 'auto' }).format(-Math.floor(seconds / size), unit)
 }
 
 /** The first card stands below the page's own heading, the others below that of their section. */

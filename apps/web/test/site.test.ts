@@ -545,6 +545,7 @@ describeSite('the site', (site) => {
     })
     await expect.poll(async () => (await kept()).filter((name) => !first.includes(name)).length).toBe(1)
     await expect.poll(kept).toHaveLength(1)
+    await page.waitForFunction(() => document.querySelector('.status')!.textContent.includes('what came after is lost'))
     const asked: string[] = []
     page.on('dialog', (dialog) => {
       asked.push(dialog.type())
@@ -553,6 +554,9 @@ describeSite('the site', (site) => {
     await page.reload()
     expect(asked).toEqual(['beforeunload'])
     await page.waitForSelector('::-p-xpath(//h2[.="Small guest, where you left it"])')
+    expect(await page.$eval('.main, .hero .panel', (one) => one.textContent)).toMatch(
+      /As it was (now|\d+ \w+ ago), at /,
+    )
     await click('Go on')
     await expect.poll(terminal).toMatch(/\nleft\s*\n\s*retrap> \s*$/)
     // Another tab is not offered what goes on here.
