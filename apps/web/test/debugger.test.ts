@@ -33,8 +33,8 @@ test('a mark is where it was printed, though the guest has waited until the next
   })
   // 1000 instructions take a millisecond. The guest executes 500 and waits for a second.
   const axis = axisOf({ samples: [sample(0, 0), sample(1000, 1), sample(1500, 1001), sample(2500, 1002)] })
-  expect([0, 500, 1250, 1499, 1500, 2000].map(axis.msOf)).toEqual([0, 0.5, 1.25, 1.499, 1001, 1001.5])
-  expect([0.5, 1.25, 900, 1001.5].map(axis.instructionAt)).toEqual([500, 1250, 1500, 2000])
+  expect([0, 500, 1250, 1499, 1500, 2000].map((one) => axis.msOf(one))).toEqual([0, 0.5, 1.25, 1.499, 1001, 1001.5])
+  expect([0.5, 1.25, 900, 1001.5].map((one) => axis.instructionAt(one))).toEqual([500, 1250, 1500, 2000])
 })
 
 describeSite('the debugger', (site) => {
