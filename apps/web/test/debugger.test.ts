@@ -83,7 +83,7 @@ describeSite('the debugger', (site) => {
     await seen(text('.instrument'), /^Now/m)
     await say()
     await seen(text('.instrument'), /^In the past/m)
-    expect((await terminalOf(at)).match(/^Kernel panic/gm)).toHaveLength(1)
+    await expect.poll(async () => (await terminalOf(at)).match(/^Kernel panic/gm), { timeout: 20_000 }).toHaveLength(1)
     await own.close()
   })
 

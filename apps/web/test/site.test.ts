@@ -66,7 +66,16 @@ describeSite('the site', (site) => {
   }
   const terminal = (): Promise<string> => terminalText(page)
   const status = (): Promise<string> =>
-    page.evaluate(() => document.querySelector('.status')?.textContent?.trim() ?? '')
+    page.evaluate(() => {
+      // Without what is kept of the machine, which comes from time to time.
+      const said = [...(document.querySelector('.status')?.childNodes ?? [])].filter(
+        ({ nodeName }) => nodeName !== 'SPAN',
+      )
+      return said
+        .map(({ textContent }) => textContent)
+        .join('')
+        .trim()
+    })
   const fromMore = (name: string): Promise<void> => click('More[role="button"]').then(() => click(name))
   const openTab = (name: string): Promise<void> => click(`${name}[role="tab"]`)
   const saved = (): Promise<number> => page.$$eval('.time li:not(.now)', (rows) => rows.length)
