@@ -15,7 +15,7 @@ import {
 } from '@retrap/debian'
 import { Screen } from '@retrap/display'
 import { unavailable } from '@retrap/linux-guest/linux/debian'
-import { linuxIn } from '@retrap/linux-guest/linux/debian-drivers'
+import { busyboxOf, linuxIn } from '@retrap/linux-guest/linux/debian-drivers'
 import { buildInitramfs, programFile } from '@retrap/linux-guest/linux/initramfs'
 import type { CpioEntry } from '@retrap/linux-guest/linux/cpio'
 import { readBytes } from '@retrap/linux-guest/host/files'
@@ -46,7 +46,6 @@ const KERNEL: DistributedMembers = {
   dependency: 'linux-image-',
   suffix: '-unsigned',
 }
-const BUSYBOX: DistributedMembers = { package: 'busybox-static', members: ['./bin/busybox'], linked: ['libc6'] }
 const INVADERS: DistributedMembers = { package: 'grub-invaders', members: ['./boot/invaders.exec'] }
 const XORG = './usr/lib/xorg'
 const XKB = './usr/share/X11/xkb'
@@ -151,9 +150,10 @@ interface FetchedDesktop {
 
 /** Finds the packages in the cache, or fetches them. @throws CliError `ERR_FETCH` without a network */
 async function fetchDesktop(options: FetchDistributedOptions): Promise<FetchedDesktop> {
-  const found = await fetchDistributed([LICENCE_TEXTS, INVADERS, KERNEL, BUSYBOX, ...PROGRAMS], options).catch(
-    unavailable,
-  )
+  const found = await fetchDistributed(
+    [LICENCE_TEXTS, INVADERS, KERNEL, busyboxOf('amd64'), ...PROGRAMS],
+    options,
+  ).catch(unavailable)
   const [licenceTexts, ...packages] = found
   return { packages, licenceTexts: licenceTexts! }
 }
