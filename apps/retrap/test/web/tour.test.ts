@@ -1,5 +1,6 @@
 /** The debugger's first session in the start page's Debian: what each of its sentences speaks of is in sight, and marked. */
 import { type Browser, launchBrowser, type Page } from '@retrap/tooling/browser'
+import { withLong } from '@retrap/tooling/long'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { serveSite, siteFolder } from '../../src/commands/web/server.ts'
 import { noDebian, offeredDebian, terminalText } from '../support/offered-debian.ts'
@@ -20,13 +21,15 @@ const IN_SIGHT = `(selector) => {
     [4, height / 2, height - 4].every((y) => one.contains(document.elementFromPoint(left + 2, top + y)))
   return lines.length > 0 && lines.every(isSeen) ? one.textContent || one.ariaLabel : null
 }`
-const WALKS = [
-  ['amd64', 1366, 768],
-  ['amd64', 844, 390],
-  ['amd64', 360, 740],
-  ['arm64', 1024, 768],
-  ['arm64', 390, 844],
-] as const
+const WALKS = withLong<['amd64' | 'arm64', number, number]>(
+  [['amd64', 1366, 768]],
+  [
+    ['amd64', 844, 390],
+    ['amd64', 360, 740],
+    ['arm64', 1024, 768],
+    ['arm64', 390, 844],
+  ],
+)
 
 describe.skipIf(noDebian !== undefined)("the debugger's first session", () => {
   let browser: Browser
