@@ -213,12 +213,20 @@ export class RunHistoryKeeper {
   consoleOf(machine: NotedMachine): Uint8Array<ArrayBuffer> {
     const left = this.#from.map((from, output) => machine.sentBy(output) - from)
     const arePipes = this.#pipes()
-    const shown = this.#pieces.map(({ output, bytes }) => {
+    const parts = this.#pieces.map(({ output, bytes }) => {
       const part = bytes.subarray(0, Math.max(0, left[output] ?? 0))
       left[output]! -= bytes.length
-      return arePipes[output] === true ? withReturns(part) : part
+      return { output, part }
     })
-    return concatenate(shown).slice(-CONSOLE_BYTES)
+    const shown: Uint8Array[] = []
+    // Of a long output only the end is shown.
+    for (let bytes = 0, i = parts.length - 1; i >= 0 && bytes < CONSOLE_BYTES; i--) {
+      const { output, part } = parts[i]!
+      const end = part.subarray(-CONSOLE_BYTES)
+      shown.push(arePipes[output] === true ? withReturns(end) : end)
+      bytes += end.length
+    }
+    return concatenate(shown.toReversed()).slice(-CONSOLE_BYTES)
   }
 
   /** Finds the outputs that are pipes: no terminal of the guest's has put a return before most of their line feeds. */

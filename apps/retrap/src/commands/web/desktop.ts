@@ -180,6 +180,9 @@ function entriesOf(folders: readonly string[]): CpioEntry[] {
   return [...entries.values()]
 }
 
+/** The page's options of the desktop. */
+const PAGE = { vga: 'std', tablet: true, sound: true } as const
+
 /** Boots Debian with X to its first picture, and saves the machine. The start page offers the snapshot. */
 async function makeDesktop(
   [, kernel, busybox, ...others]: readonly DistributedPackage[],
@@ -187,20 +190,18 @@ async function makeDesktop(
 ) {
   const linux = linuxIn(kernel!.folder, busybox!.folder, DRIVERS)
   const modules = await Promise.all(linux.modulePaths.map(readBytes))
-  const file = (path: string, data: string | Uint8Array): CpioEntry => programFile(path, data)
   const archive = buildInitramfs(await readBytes(linux.busyboxPath), modules, {
     isKept: true,
     files: [
       ...entriesOf(others.map(({ folder }) => folder)),
-      ...[file('etc/xorg.conf', XORG_CONF), file('etc/twmrc', TWMRC), file('etc/tune', TUNE)],
+      ...[programFile('etc/xorg.conf', XORG_CONF), programFile('etc/twmrc', TWMRC), programFile('etc/tune', TUNE)],
     ],
     script: START,
   })
   const images = { kernel: await readBytes(linux.kernelPath), initrd: new Uint8Array(gzipSync(archive)) }
-  const page = { vga: 'std', tablet: true, sound: true }
   const snapshot = await snapshotAtShell(
     {
-      ...{ ...images, architecture: 'amd64', commandLine: COMMAND_LINE, page },
+      ...{ ...images, architecture: 'amd64', commandLine: COMMAND_LINE, page: PAGE },
       devices: () => ({
         ...{ vga: 'std', screen: new Screen(), usb: { devices: [{ kind: 'tablet' }] }, sound: [{ model: 'ac97' }] },
       }),
@@ -208,7 +209,7 @@ async function makeDesktop(
     },
     createMachine,
   )
-  return { page, files: { 'machine.snapshot': snapshot, vmlinuz: images.kernel, initrd: images.initrd } }
+  return { 'machine.snapshot': snapshot, vmlinuz: images.kernel, initrd: images.initrd }
 }
 
 const FOLDER = 'systems/desktop'
@@ -239,7 +240,7 @@ async function desktopSystems(
     )
     try {
       tell('booting Debian with X, once, for the start page …')
-      const { files } = await makeDesktop(packages, createMachine)
+      const files = await makeDesktop(packages, createMachine)
       await mkdir(folder, { recursive: true })
       for (const [path, bytes] of Object.entries(files)) await writeFile(join(folder, path), bytes)
     } finally {
@@ -258,7 +259,7 @@ async function desktopSystems(
     description: 'A desktop with one window: XBill, a game for the mouse. The menu of the background has more.',
     bytes: files.get(`${FOLDER}/machine.snapshot`)!.length,
     options: {
-      ...{ vga: 'std', tablet: true, sound: true, commandLine: COMMAND_LINE },
+      ...{ ...PAGE, commandLine: COMMAND_LINE },
       snapshot: `${FOLDER}/machine.snapshot`,
       kernel: `${FOLDER}/vmlinuz`,
       initrd: `${FOLDER}/initrd`,
